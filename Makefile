@@ -1,0 +1,50 @@
+# Everything a newcomer needs:  make run   make test
+# Both set themselves up: a virtual environment in .venv, every dependency pinned by hash.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check bench lock clean help
+
+help:            ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+run: $(VENV)/.run     ## start Hamgate on this machine
+	@exec $(BIN)/hamgate up
+
+test: $(VENV)/.dev     ## format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
+	$(BIN)/python -m tests.bench
+
+lock:            ## resolve pyproject.toml into the two lock files (needs uv)
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --group build -o requirements-build.lock
+	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:           ## remove what the targets made; the data in .hamgate stays
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Debian keeps ensurepip in a package of its own, so the environment is made without pip and
+# filled from outside. The project itself is installed last, from the locked build back end.
+$(BIN)/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+COMPILE = uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+          --no-header --no-annotate --no-emit-index-url
+INSTALL = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --require-hashes -r requirements-build.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
