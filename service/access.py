@@ -1,0 +1,259 @@
+"""Who is asking: a browser on one of the site's origins, a key, or an author with a receipt.
+
+The one rule: another site's things are not there. A key finds only what is its own site's, and
+what it may not see is a 404, so that existence is not confirmed.
+"""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import flask
+
+from service import sites
+from service.config import IpNetwork, Settings
+from service.db import Database
+from service.errors import Forbidden, NotFound, Unauthenticated
+from service.sites import KeyView, Scope, SiteView
+
+# A revoked key or a changed origin list takes effect everywhere within this time.
+_REMEMBER_SECONDS = 2.0
+_REMEMBER_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who submits to which site: with a key, or from a browser on `origin`."""
+
+    site: SiteView
+    key: KeyView | None
+    origin: str | None
+
+    @property
+    def name(self) -> str:
+        """What tells callers of one site apart, for idempotency keys."""
+        return self.key.id if self.key else "browser"
+
+
+V = TypeVar("V")
+
+
+class _Memory(Generic[V]):
+    """Remembers what a look-up gave for two seconds; what it raises is not remembered."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[float, V]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str, look_up: Callable[[], V]) -> V:
+        now = time.monotonic()
+        found = self._values.get(key)
+        if found is not None and found[0] > now:
+            return found[1]
+        value = look_up()
+        with self._lock:
+            if len(self._values) >= _REMEMBER_MOST:
+                self._values.clear()
+            self._values[key] = (now + _REMEMBER_SECONDS, value)
+        return value
+
+
+class Access:
+    """Answers who is asking, for one application."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._proxies = settings.trusted_proxies
+        self._signing_key = settings.signing_key()
+        self._database = database
+        self._sites: _Memory[SiteView] = _Memory()
+        self._keys: _Memory[KeyView] = _Memory()
+
+    def site(self, slug: str) -> SiteView:
+        """Give the site with this slug.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+        def look_up() -> SiteView:
+            with self._database.reading() as session:
+                return sites.find(session, slug)
+
+        return self._sites.get(slug, look_up)
+
+    def site_by_id(self, site_id: str) -> SiteView:
+        """Give the site with this id, which must be there."""
+
+        def look_up() -> SiteView:
+            with self._database.reading() as session:
+                return sites.find_by_id(session, site_id)
+
+        return self._sites.get(site_id, look_up)
+
+    def key(self) -> KeyView | None:
+        """Give the key of the current request, `None` if it has none.
+
+        Raises:
+            Unauthenticated: it has one that is not valid, or a broken Authorization header.
+        """
+        token = _credentials("bearer")
+        if token is None:
+            return None
+
+        def look_up() -> KeyView:
+            with self._database.reading() as session:
+                return sites.authenticate(session, token)
+
+        return self._keys.get(hashlib.sha256(token.encode("utf-8", "replace")).hexdigest(), look_up)
+
+    def submitter(self, slug: str) -> Caller:
+        """Tell who wants to submit a comment to a site.
+
+        Raises:
+            Unauthenticated: neither a key nor an Origin header.
+            Forbidden: an origin that is not the site's, or a key without scope `submit`.
+            NotFound: no such site, or not the key's.
+        """
+        key = self.key()
+        if key is not None:
+            return Caller(self._keyed_site(key, slug, Scope.SUBMIT), key, None)
+        site = self.site(slug)
+        origin = flask.request.headers.get("Origin")
+        if origin is None:
+            raise Unauthenticated("send a key, or submit from a page of the site")
+        if not allow_origin(site):
+            raise Forbidden(f"{origin} is not an origin of this site")
+        return Caller(site, None, origin)
+
+    def keyholder(self, slug: str, scope: Scope) -> tuple[SiteView, KeyView]:
+        """Tell whose key this is, where only a key will do.
+
+        Raises:
+            Unauthenticated: no valid key.
+            Forbidden: the key lacks the scope.
+            NotFound: no such site, or not the key's.
+        """
+        key = self.any_key(scope)
+        return self._keyed_site(key, slug, scope), key
+
+    def any_key(self, scope: Scope | None = None) -> KeyView:
+        """Give the key of the current request, whichever site it belongs to.
+
+        Raises:
+            Unauthenticated: no valid key.
+            Forbidden: the key lacks the scope.
+        """
+        key = self.key()
+        if key is None:
+            raise Unauthenticated("this needs a key: Authorization: Bearer hg_…")
+        if scope is not None and scope not in key.scopes:
+            raise Forbidden(f"this key lacks the scope “{scope}”")
+        return key
+
+    def receipt(self, comment_id: str) -> str:
+        """Make the token that lets the author of a comment see it again."""
+        mac = hmac.digest(self._signing_key, f"receipt:{comment_id}".encode(), "sha256")
+        return "rcp_" + base64.urlsafe_b64encode(mac[:24]).decode()
+
+    def holds_receipt(self, comment_id: str) -> bool:
+        """Whether the current request carries the receipt of this comment."""
+        shown = _credentials("receipt") or flask.request.args.get("receipt")
+        if shown is None:
+            return False
+        return hmac.compare_digest(shown.encode(), self.receipt(comment_id).encode())
+
+    def client_address(self) -> str | None:
+        """Give the client's IP address: the right-most hop that is not a trusted proxy."""
+        return client_address(
+            flask.request.remote_addr,
+            flask.request.headers.getlist("X-Forwarded-For"),
+            self._proxies,
+        )
+
+    def _keyed_site(self, key: KeyView, slug: str, scope: Scope) -> SiteView:
+        site = self.site(slug)
+        if site.id != key.site_id:
+            raise NotFound(f"there is no site “{slug}”")
+        if scope not in key.scopes:
+            raise Forbidden(f"this key lacks the scope “{scope}”")
+        return site
+
+
+def allow_origin(site: SiteView) -> bool:
+    """Whether the request's Origin is on the site's list; if so, the answer will say so (CORS)."""
+    origin = flask.request.headers.get("Origin")
+    if origin is None or origin not in site.origins:
+        return False
+    flask.g.allowed_origin = origin
+    return True
+
+
+def say_origin(answer: flask.Response) -> None:
+    """Let the page read the answer, if its origin was allowed."""
+    origin = flask.g.get("allowed_origin")
+    if origin is not None:
+        answer.headers["Access-Control-Allow-Origin"] = origin
+        answer.headers["Access-Control-Expose-Headers"] = (
+            "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+        )
+
+
+def client_address(
+    peer: str | None, forwarded_for: Sequence[str], proxies: Sequence[IpNetwork]
+) -> str | None:
+    """Give the right-most hop outside the trusted proxies, in canonical form.
+
+    Args:
+        peer: who is connected to us.
+        forwarded_for: the X-Forwarded-For fields, in order; believed only from trusted hops.
+        proxies: networks of the trusted proxies.
+
+    Returns:
+        The address, with IPv4 in IPv6 unwrapped; `None` if even the peer's is not an address.
+    """
+    hops = [hop.strip() for field in forwarded_for for hop in field.split(",")]
+    address = _address(peer)
+    while address is not None and hops and any(address in network for network in proxies):
+        claimed = _address(hops.pop())
+        if claimed is None:  # a trusted proxy wrote nonsense: the proxy itself is who we know
+            break
+        address = claimed
+    return None if address is None else str(address)
+
+
+def limit_subject(address: str | None) -> str:
+    """Give what a limit by address counts: an IPv4 address, or an IPv6 /64, which one home has."""
+    if address is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(address)
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address((text or "").strip("[]"))
+    except ValueError:
+        return None
+    if parsed.version == 6 and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed
+
+
+def _credentials(scheme: str) -> str | None:
+    header = flask.request.headers.get("Authorization")
+    if header is None:
+        return None
+    given, _, token = header.partition(" ")
+    if given.lower() == scheme:
+        return token.strip()
+    if given.lower() not in ("bearer", "receipt"):
+        raise Unauthenticated("write the header as Authorization: Bearer hg_…")
+    return None

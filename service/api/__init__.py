@@ -1,0 +1,58 @@
+"""The API: programs with a key, and browsers that submit. JSON in, JSON or a problem out."""
+
+import flask
+from flask import Response
+
+from service import access
+from service.api import comments, decisions, docs, health
+from service.errors import Forbidden
+from service.here import here
+
+_MAX_AGE_SECONDS = 600
+
+blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
+blueprint.register_blueprint(comments.blueprint)
+blueprint.register_blueprint(decisions.blueprint)
+
+
+def register(app: flask.Flask) -> None:
+    """Add the API, its documents and the probes to an application."""
+    app.register_blueprint(blueprint)
+    app.register_blueprint(docs.blueprint)
+    app.register_blueprint(health.blueprint)
+
+
+@blueprint.before_request
+def _admit() -> Response | None:
+    # A submission is counted by its own view, which knows e-mail and thread.
+    if flask.request.method == "OPTIONS":
+        here().limits.hit_other()
+        return _preflight()
+    if flask.request.endpoint != "api.comments.create":
+        here().limits.hit_other()
+    return None
+
+
+@blueprint.after_request
+def _private(answer: Response) -> Response:
+    answer.headers.setdefault("Cache-Control", "no-store")
+    answer.vary.add("Origin")
+    return answer
+
+
+def _preflight() -> Response:
+    """Answer a browser that asks whether a page may send a request (Fetch, CORS protocol)."""
+    arguments = flask.request.view_args or {}
+    if "site" in arguments:
+        site = here().access.site(arguments["site"])
+    else:
+        site = here().access.site_by_id(comments.site_id_of(arguments["comment_id"]))
+    if not access.allow_origin(site):
+        raise Forbidden("this origin is not one of the site's")
+    answer = Response(status=204)
+    answer.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    answer.headers["Access-Control-Allow-Headers"] = (
+        "Authorization, Content-Type, Idempotency-Key, Prefer"
+    )
+    answer.headers["Access-Control-Max-Age"] = str(_MAX_AGE_SECONDS)
+    return answer

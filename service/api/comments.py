@@ -1,0 +1,248 @@
+"""Comments: submit, read, list."""
+
+import time
+
+import flask
+from flask import Response
+from pydantic import BaseModel
+
+from service import access, comments, moderation, text
+from service.access import Caller
+from service.api import parsing, schemas, views
+from service.api.openapi import operation
+from service.comments import Accepted, CommentView, Submission
+from service.errors import FieldError, HamgateError, Invalid, Malformed
+from service.here import here
+from service.limits import Counter
+from service.moderation import DecisionView
+from service.sites import Scope
+
+blueprint = flask.Blueprint("comments", __name__)
+
+_WAIT_MOST_SECONDS = 5.0
+_IDEMPOTENCY_KEY_MOST = 255
+# A poll of the primary key costs 0.2 ms; the pauses grow from 10 ms, so that a decision is seen
+# soon after it is made and five seconds of waiting cost some fifty polls.
+_POLL_FIRST_SECONDS = 0.01
+_POLL_MOST_SECONDS = 0.1
+
+
+@blueprint.post("/sites/<site>/comments")
+@operation(
+    "Submit a comment",
+    who="A browser on one of the site's origins, or a key with scope `submit`.",
+    body=schemas.KeySubmission,
+    answers={202: schemas.Accepted, 201: schemas.DecidedComment},
+    problems=[400, 401, 403, 404, 409, 413, 415, 422, 429, 503],
+    headers={
+        "Idempotency-Key": "Any text up to 255 characters, a UUID at best: the same key and body"
+        " is the same comment, however often it is sent.",
+        "Prefer": "`wait=SECONDS`, at most 5: answer 201 with the decision if it comes in time.",
+    },
+)
+def create(site: str) -> Response:
+    """Store a comment; it is decided within a moment.
+
+    202 means it is committed and will be decided; it is never lost. With `Prefer: wait=2` the
+    answer waits for the decision and is 201 if there is one in time.
+    """
+    caller = here().access.submitter(site)
+    try:
+        submission = _submission(caller)
+    except HamgateError:
+        here().limits.hit(_counters(caller, None))
+        raise
+    here().limits.hit(_counters(caller, submission))
+    accepted = here().submit(submission)
+    receipt = here().access.receipt(accepted.id)
+    decided = _await_decision(accepted, _wait_seconds())
+    if decided is not None:
+        answer = answer_json(views.decided_comment(*decided, receipt), 201)
+        answer.headers["Preference-Applied"] = "wait"
+    else:
+        answer = answer_json(
+            schemas.Accepted(id=accepted.id, status=accepted.status, receipt=receipt), 202
+        )
+    answer.headers["Location"] = flask.url_for("api.comments.show", comment_id=accepted.id)
+    return answer
+
+
+@blueprint.get("/comments/<comment_id>")
+@operation(
+    "Read a comment",
+    who="A key of the comment's site, or the author: `Authorization: Receipt rcp_…`.",
+    answers={200: [schemas.Comment, schemas.OwnComment]},
+    problems=[401, 404, 429, 503],
+    query={"receipt": "The receipt, where a header cannot be sent."},
+)
+def show(comment_id: str) -> Response:
+    """Read a comment and its latest decision; a receipt shows no score, model or clues."""
+    if here().access.holds_receipt(comment_id):
+        view, decision = _load(comment_id, None)
+        access.allow_origin(here().access.site_by_id(view.site_id))
+        return answer_json(views.own_comment(view, decision), 200)
+    key = here().access.any_key()
+    return answer_json(views.comment(*_load(comment_id, key.site_id)), 200)
+
+
+@blueprint.get("/sites/<site>/comments")
+@operation(
+    "List comments",
+    who="A key with scope `moderate`.",
+    query=schemas.CommentQuery,
+    answers={200: schemas.CommentPage},
+    problems=[401, 403, 404, 422, 429, 503],
+)
+def index(site: str) -> Response:
+    """List a site's comments, newest first, a page at a time."""
+    owner, _ = here().access.keyholder(site, Scope.MODERATE)
+    query = parsing.query(schemas.CommentQuery)
+    with here().database.reading() as session:
+        found = comments.listing(
+            session,
+            owner.id,
+            status=query.status,
+            page_url=query.page_url,
+            before=query.cursor,
+            most=query.limit + 1,
+        )
+        page = found[: query.limit]
+        decisions = moderation.latest(session, [c.decision_id for c in page if c.decision_id])
+    return answer_json(
+        schemas.CommentPage(
+            comments=[views.comment(c, decisions.get(c.decision_id or "")) for c in page],
+            next_cursor=page[-1].id if len(found) > len(page) else None,
+        ),
+        200,
+    )
+
+
+def site_id_of(comment_id: str) -> str:
+    """Give the id of a comment's site.
+
+    Raises:
+        NotFound: there is no such comment.
+    """
+    with here().database.reading() as session:
+        return comments.get(session, comment_id).site_id
+
+
+def _submission(caller: Caller) -> Submission:
+    request = flask.request
+    sent: schemas.Submission
+    if caller.key is not None:
+        sent = told = parsing.body(schemas.KeySubmission)
+        visit = (told.ip, told.user_agent, told.referrer, told.submitted_at)
+    else:
+        sent = parsing.body(schemas.Submission)
+        visit = (
+            here().access.client_address(),
+            text.one_line(request.user_agent.string, 1000),
+            text.one_line(request.referrer, schemas.URL_MOST),
+            None,
+        )
+    if here().settings.email_deliverability:
+        fault = schemas.undeliverable(sent.email)
+        if fault is not None:
+            raise Invalid([FieldError("/email", fault)])
+    address, user_agent, referrer, submitted_at = visit
+    return Submission(
+        site_id=caller.site.id,
+        page_url=sent.page_url,
+        page_title=sent.page_title,
+        name=sent.name,
+        email=sent.email.original,
+        email_normalised=sent.email.normalized,
+        disposable_email=schemas.is_disposable(sent.email),
+        url=sent.url,
+        body=sent.body,
+        parent_id=sent.parent_id,
+        external_id=sent.external_id,
+        idempotency_key=_idempotency_key(caller),
+        honeypot_filled=sent.honeypot is not None,
+        address=address,
+        user_agent=user_agent,
+        referrer=referrer,
+        submitted_at=submitted_at,
+    )
+
+
+def _idempotency_key(caller: Caller) -> str | None:
+    # draft-ietf-httpapi-idempotency-key-header-07: a structured-field string, so the quotes are
+    # part of the syntax and not of the key; unquoted keys are common and taken as they are.
+    key = flask.request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    key = key.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not 1 <= len(key) <= _IDEMPOTENCY_KEY_MOST or not key.isascii() or text.has_control(key):
+        raise Malformed(f"Idempotency-Key must be 1 to {_IDEMPOTENCY_KEY_MOST} ASCII characters")
+    return f"{caller.name}:{key}"
+
+
+def _counters(caller: Caller, submission: Submission | None) -> list[Counter]:
+    """Give the limits a submission is subject to; without a valid body, those of the caller.
+
+    A key's holder is trusted to open the door only for its own visitors, so there are no limits
+    by thread and site with a key, and those of a visitor only where the visitor is named.
+    """
+    settings = here().settings
+    counters = []
+    address = here().access.client_address()
+    if caller.key is not None:
+        counters.append(Counter("key", caller.key.id, settings.limit_key))
+        address = submission.address if submission is not None else None
+    if address is not None:
+        counters.append(Counter("address", access.limit_subject(address), settings.limit_address))
+    if submission is None:
+        return counters
+    if address is not None:
+        email = text.digest(submission.email_normalised.casefold())
+        counters.append(Counter("e-mail", f"{caller.site.id}:{email}", settings.limit_email))
+    if caller.key is None:
+        counters.append(Counter("thread", submission.thread_id, settings.limit_thread))
+        counters.append(Counter("site", caller.site.id, settings.limit_site))
+    return counters
+
+
+def _wait_seconds() -> float:
+    """Read `Prefer: wait=SECONDS` (RFC 7240 section 4.3); what cannot be read is ignored."""
+    for field in flask.request.headers.getlist("Prefer"):
+        for preference in field.split(","):
+            name, _, value = preference.partition(";")[0].strip().partition("=")
+            if name.strip().lower() == "wait" and value.strip('" ').isdigit():
+                return min(float(value.strip('" ')), _WAIT_MOST_SECONDS)
+    return 0.0
+
+
+def _await_decision(accepted: Accepted, seconds: float) -> tuple[CommentView, DecisionView] | None:
+    """Wait for a decision, if asked to and if not too many others wait already."""
+    if seconds <= 0 or not here().waiting.acquire(blocking=False):
+        return None
+    try:
+        deadline = time.monotonic() + seconds
+        pause = _POLL_FIRST_SECONDS
+        while True:
+            view, decision = _load(accepted.id, None)
+            if decision is not None:
+                return view, decision
+            if time.monotonic() + pause > deadline:
+                return None
+            time.sleep(pause)
+            pause = min(pause * 1.3, _POLL_MOST_SECONDS)
+    finally:
+        here().waiting.release()
+
+
+def _load(comment_id: str, site_id: str | None) -> tuple[CommentView, DecisionView | None]:
+    with here().database.reading() as session:
+        view = comments.get(session, comment_id, site_id=site_id)
+        if view.decision_id is None:
+            return view, None
+        return view, moderation.latest(session, [view.decision_id])[view.decision_id]
+
+
+def answer_json(answer: BaseModel, status: int) -> Response:
+    """Give a schema's values as the response."""
+    return Response(answer.model_dump_json(), status, mimetype="application/json")

@@ -1,0 +1,61 @@
+"""Is it alive, is it ready, how is it doing: for probes, load balancers and Prometheus."""
+
+import ipaddress
+import json
+
+import flask
+from flask import Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service import metrics, moderation
+from service.errors import NotFound, Unavailable
+from service.here import here
+
+blueprint = flask.Blueprint("health", __name__)
+
+# Older than this, something is wrong with the workers, whatever they say of themselves.
+_BACKLOG_SECONDS = 15.0
+
+
+@blueprint.get("/livez")
+def live() -> Response:
+    """Say that this process answers."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@blueprint.get("/readyz")
+def ready() -> Response:
+    """Say what works; 503 only without the database, for without the rest nothing is lost."""
+    checks: dict[str, object] = {}
+    status = "ok"
+    try:
+        with here().database.reading() as session:
+            overdue = moderation.overdue_seconds(session)
+        checks["database"] = "ok"
+        checks["oldest_due_seconds"] = overdue
+        if overdue is not None and overdue > _BACKLOG_SECONDS:
+            status = "degraded"
+    except Unavailable as error:
+        checks["database"] = str(error)
+        status = "down"
+    if here().doorbell.ping():
+        checks["redis"] = "ok"
+        workers = here().doorbell.worker_count()
+        checks["workers"] = workers
+        if not workers and status == "ok":
+            status = "degraded"
+    else:
+        checks["redis"] = "does not answer; the sweeper does its work"
+        status = "degraded" if status == "ok" else status
+    body = json.dumps({"status": status, "checks": checks}) + "\n"
+    return Response(body, 503 if status == "down" else 200, mimetype="application/json")
+
+
+@blueprint.get("/metrics")
+def prometheus() -> Response:
+    """Give the metrics of all web processes and the ledger, to `HAMGATE_METRICS_ALLOW` only."""
+    address = here().access.client_address()
+    allowed = here().settings.metrics_allow
+    if address is None or not any(ipaddress.ip_address(address) in net for net in allowed):
+        raise NotFound("there is no such page")
+    return Response(metrics.expose(here().database, here().doorbell), mimetype=CONTENT_TYPE_LATEST)

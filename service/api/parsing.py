@@ -1,0 +1,100 @@
+"""Reading a request's JSON, strictly.
+
+The one rule: what is ambiguous is refused. Two readers of the same body must never disagree on
+what it says, so duplicate keys, NaN, deep nesting, content codings and oversize are errors.
+"""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+import flask
+from pydantic import BaseModel, ValidationError
+
+from service import problems
+from service.errors import Malformed, TooLarge, Unsupported
+
+BODY_MOST_BYTES = 32 * 1024
+_DEPTH_MOST = 8
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def body(schema: type[M], *, most_bytes: int = BODY_MOST_BYTES) -> M:
+    """Read the current request's body as `schema`.
+
+    Raises:
+        Unsupported: not `application/json`, or a content coding.
+        TooLarge: more than `most_bytes`.
+        Malformed: not one unambiguous JSON object.
+        Invalid: an object with wrong content; every fault at once.
+    """
+    try:
+        return schema.model_validate(_read(most_bytes))
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+def query(schema: type[M]) -> M:
+    """Read the current request's query string as `schema`.
+
+    Raises:
+        Invalid: unknown or wrong parameters; every fault at once.
+    """
+    try:
+        return schema.model_validate(flask.request.args.to_dict())
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+def _read(most_bytes: int) -> dict[str, Any]:
+    request = flask.request
+    if request.mimetype != "application/json":
+        raise Unsupported("send application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Unsupported("send the body without a content coding")
+    if (request.content_length or 0) > most_bytes:
+        raise TooLarge(f"at most {most_bytes} bytes")
+    raw = request.stream.read(most_bytes + 1)  # a chunked body states no length
+    if len(raw) > most_bytes:
+        raise TooLarge(f"at most {most_bytes} bytes")
+    try:
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_not_a_number
+        )
+    except UnicodeDecodeError:
+        raise Malformed("the body is not UTF-8") from None
+    except RecursionError:
+        raise Malformed(f"nested deeper than {_DEPTH_MOST}") from None
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except ValueError as error:  # a number of thousands of digits
+        raise Malformed(f"not JSON that can be read: {error}") from None
+    if not isinstance(value, dict):
+        raise Malformed("the body must be a JSON object")
+    if raw.count(b"{") + raw.count(b"[") > _DEPTH_MOST:
+        _measure(value, 1)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Malformed("a key stands twice in one object")
+    return value
+
+
+def _not_a_number(constant: str) -> NoReturn:
+    raise Malformed(f"{constant} is not JSON")
+
+
+def _measure(value: object, depth: int) -> None:
+    if depth > _DEPTH_MOST:
+        raise Malformed(f"nested deeper than {_DEPTH_MOST}")
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            if isinstance(part, dict | list):
+                _measure(part, depth + 1)

@@ -1,0 +1,104 @@
+"""From the core's values to the answers' shapes."""
+
+from datetime import datetime
+from typing import TypedDict
+
+from service.api import schemas
+from service.comments import CommentView
+from service.errors import HamgateError
+from service.moderation import DecisionView
+from service.policy import Status
+from service.problems import describe
+
+
+def decision(view: DecisionView) -> schemas.FullDecision:
+    """Give a decision as keys see it."""
+    return schemas.FullDecision(
+        id=view.id,
+        status=view.status,
+        old_status=view.old_status,
+        actor=view.actor,
+        rule=view.rule,
+        reason=view.reason,
+        score=view.score,
+        model_version=view.model_version,
+        clues=[schemas.Clue(**clue) for clue in view.clues],
+        decided_at=view.decided_at,
+    )
+
+
+def own_decision(view: DecisionView) -> schemas.Decision:
+    """Give a decision as the comment's author sees it: who it was stays within the site."""
+    return schemas.Decision(
+        status=view.status,
+        actor=view.actor.partition(":")[0],
+        rule=view.rule,
+        reason=view.reason,
+        decided_at=view.decided_at,
+    )
+
+
+def comment(view: CommentView, latest: DecisionView | None) -> schemas.Comment:
+    """Give a comment as keys see it."""
+    return schemas.Comment(
+        **_shared(view),
+        page_title=view.page_title,
+        external_id=view.external_id,
+        email=view.email,
+        ip=view.address,
+        user_agent=view.user_agent,
+        referrer=view.referrer,
+        submitted_at=view.submitted_at,
+        signals=schemas.Signals(
+            honeypot_filled=view.honeypot_filled, disposable_email=view.disposable_email
+        ),
+        decision=None if latest is None else decision(latest),
+    )
+
+
+def own_comment(view: CommentView, latest: DecisionView | None) -> schemas.OwnComment:
+    """Give a comment as its author sees it."""
+    return schemas.OwnComment(
+        **_shared(view), decision=None if latest is None else own_decision(latest)
+    )
+
+
+def decided_comment(
+    view: CommentView, latest: DecisionView, receipt: str
+) -> schemas.DecidedComment:
+    """Give a comment as its author sees it who waited for the decision."""
+    return schemas.DecidedComment(**_shared(view), decision=own_decision(latest), receipt=receipt)
+
+
+def result(comment_id: str, outcome: DecisionView | HamgateError) -> schemas.BulkResult:
+    """Give what became of one decision of many."""
+    if isinstance(outcome, HamgateError):
+        problem = schemas.Problem(**describe(outcome))
+        return schemas.BulkResult(comment_id=comment_id, problem=problem)
+    return schemas.BulkResult(comment_id=comment_id, decision=decision(outcome))
+
+
+class _Shared(TypedDict):
+    id: str
+    status: Status
+    version: int
+    page_url: str
+    parent_id: str | None
+    name: str
+    url: str | None
+    body: str
+    created_at: datetime
+
+
+def _shared(view: CommentView) -> _Shared:
+    return {
+        "id": view.id,
+        "status": view.status,
+        "version": view.version,
+        "page_url": view.page_url,
+        "parent_id": view.parent_id,
+        "name": view.name,
+        "url": view.url,
+        "body": view.body,
+        "created_at": view.created_at,
+    }

@@ -1,0 +1,77 @@
+"""The Flask application: puts the parts together and nothing else."""
+
+import logging
+import os
+import time
+from threading import Semaphore
+
+import flask
+from flask import Response
+
+from service import access, api, comments, config, limits, logs, metrics, problems
+from service.access import Access
+from service.config import Settings
+from service.db import Database, GroupCommit, new_id
+from service.here import Here
+from service.jobs import Doorbell
+from service.limits import Limits
+
+log = logging.getLogger("service.web")
+
+
+def create_app(settings: Settings | None = None) -> flask.Flask:
+    """Make the application; opens no connection until the first request.
+
+    Args:
+        settings: default those of the environment.
+
+    Raises:
+        ConfigError: the environment's settings are not usable.
+    """
+    if settings is None:
+        settings = config.from_environ(os.environ)
+        logs.configure(settings)
+    app = flask.Flask("service", static_folder=None)
+    doorbell = Doorbell(settings)
+    database = Database(settings, doorbell)
+    door = Access(settings, database)
+
+    @app.before_request
+    def begin() -> None:
+        flask.g.request_id = new_id("req")
+        flask.g.began = time.perf_counter()
+
+    @app.after_request
+    def finish(answer: Response) -> Response:
+        headers = answer.headers
+        headers["X-Request-Id"] = flask.g.request_id
+        headers["X-Content-Type-Options"] = "nosniff"
+        for name, value in limits.headers(limits.counted()).items():
+            headers[name] = value
+        access.say_origin(answer)
+        seconds = time.perf_counter() - flask.g.began
+        route = flask.request.url_rule.rule if flask.request.url_rule else "none"
+        metrics.REQUESTS.labels(route, answer.status_code).inc()
+        metrics.SECONDS.labels(route).observe(seconds)
+        log.info(
+            "%s %s %d %.1f ms %s",
+            flask.request.method,
+            flask.request.path,
+            answer.status_code,
+            seconds * 1000,
+            flask.g.request_id,
+        )
+        return answer
+
+    Here(
+        settings=settings,
+        doorbell=doorbell,
+        database=database,
+        access=door,
+        limits=Limits(app, settings, lambda: access.limit_subject(door.client_address())),
+        submit=GroupCommit(database, comments.submit),
+        waiting=Semaphore(settings.web_threads // 2),
+    ).attach(app)
+    problems.register(app)
+    api.register(app)
+    return app

@@ -1,0 +1,273 @@
+"""Settings: read once from the environment, frozen, strict.
+
+The one rule: nothing else in the project reads `os.environ`. A misspelt `HAMGATE_…` name or a
+bad value stops the start with all faults listed, rather than being ignored. A secret may come
+from a file: `HAMGATE_SECRET_FILE` in place of `HAMGATE_SECRET`.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import ipaddress
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from service.errors import ConfigError
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LIMIT = re.compile(r"(\d{1,7})/(?:(\d{1,4}) )?(second|minute|hour|day)s?")
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+# sun_path of a Unix socket holds 108 bytes with its terminator (unix(7)).
+_SOCKET_PATH_BYTES = 100
+
+
+class Limit(BaseModel):
+    """So many requests in so many seconds, in a fixed window."""
+
+    model_config = ConfigDict(frozen=True)
+    amount: int = Field(ge=1)
+    window_seconds: int = Field(ge=1)
+
+
+def _parse_limit(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = _LIMIT.fullmatch(value.strip())
+    if match is None:
+        raise ValueError('write it as "30/minute" or "500/10 minutes"')
+    amount, count, unit = match.groups()
+    return Limit(amount=int(amount), window_seconds=int(count or 1) * _UNIT_SECONDS[unit])
+
+
+def _parse_networks(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _base_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#\s]+", value.rstrip("/")):
+        raise ValueError("write scheme and host only, such as https://comments.example.org")
+    return value.rstrip("/")
+
+
+RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]
+Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_parse_networks)]
+
+
+class Settings(BaseModel):
+    """Everything an operator can set; each field's description is its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+        Path(".hamgate"), description="Folder of the data, the secret and the sockets."
+    )
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
+    url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None, description="Public address of the service; default http://localhost:PORT."
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the ledger; default SQLite in HAMGATE_HOME."
+    )
+    redis_url: str = Field(
+        "", description="Redis or Valkey; default the embedded Valkey's socket in HAMGATE_HOME."
+    )
+    secret: str = Field(
+        "", description="Signs receipts, ≥ 32 characters; default a file made in HAMGATE_HOME."
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Networks (CIDR, commas between) whose X-Forwarded-For is believed."
+    )
+    metrics_allow: Networks = Field(
+        tuple(
+            ipaddress.ip_network(n)
+            for n in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+        ),
+        description="Networks that may read /metrics.",
+    )
+    web_processes: int = Field(2, ge=1, le=64, description="Web server processes.")
+    web_threads: int = Field(32, ge=2, le=256, description="Threads of each web process.")
+    web_backlog: int = Field(
+        256, ge=2, le=4096, description="Requests a web process holds at once, waiting included."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines for people or JSON.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log from.")
+    email_deliverability: bool = Field(
+        False, description="Look up the e-mail's domain in DNS before accepting (cached)."
+    )
+    limit_address: RateLimit = Field(
+        Limit(amount=30, window_seconds=60), description="Comments per client address."
+    )
+    limit_email: RateLimit = Field(
+        Limit(amount=30, window_seconds=60), description="Comments per e-mail address."
+    )
+    limit_thread: RateLimit = Field(
+        Limit(amount=300, window_seconds=60), description="Comments per thread."
+    )
+    limit_site: RateLimit = Field(
+        Limit(amount=3000, window_seconds=60), description="Comments per site, browsers only."
+    )
+    limit_key: RateLimit = Field(
+        Limit(amount=60000, window_seconds=60), description="Comments per API key."
+    )
+    limit_other: RateLimit = Field(
+        Limit(amount=1200, window_seconds=60), description="Other requests per client address."
+    )
+    classify_batch: int = Field(256, ge=1, le=2000, description="Comments scored in one call.")
+    classify_lease_seconds: int = Field(
+        10, ge=2, le=600, description="How long a worker may hold a batch before it is retried."
+    )
+    model: Path | None = Field(
+        None, description="Folder of the model; default the one inside the package."
+    )
+    sweep_seconds: float = Field(1.0, gt=0, le=60, description="How often the sweeper looks.")
+
+    @property
+    def public_url(self) -> str:
+        """The service's own origin, without a trailing slash."""
+        return self.url or f"http://localhost:{self.port}"
+
+    @property
+    def own_origins(self) -> list[str]:
+        """Origins under which a browser may reach this server itself."""
+        return sorted(
+            {
+                self.public_url,
+                *(f"http://{name}:{self.port}" for name in ("localhost", "127.0.0.1")),
+            }
+        )
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether the ledger is the SQLite file in `home`."""
+        return not self.database_url
+
+    @property
+    def embedded_redis(self) -> bool:
+        """Whether `hamgate up` has to start Valkey itself."""
+        return not self.redis_url
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """URL for the engine; plain postgres URLs are given the psycopg 3 driver."""
+        if not self.database_url:
+            return f"sqlite:///{self.home / 'hamgate.db'}"
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
+
+    @property
+    def valkey_socket(self) -> Path:
+        """Unix socket of the embedded Valkey; moved to the temporary folder if too long."""
+        path = self.home / "run" / "valkey.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+            return path
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"hamgate-{digest}.sock"
+
+    @property
+    def redis_address(self) -> str:
+        """URL for redis-py."""
+        return self.redis_url or f"unix://{self.valkey_socket}"
+
+    def signing_key(self) -> bytes:
+        """Give the secret that signs receipts, making the file of the default once.
+
+        Raises:
+            ConfigError: the file cannot be read or written.
+        """
+        if self.secret:
+            return self.secret.encode()
+        path = self.home / "secret"
+        try:
+            if not path.exists():
+                _write_once(path, secrets.token_urlsafe(48))
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"cannot read or make {path}: {error.strerror}") from error
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a private file unless it is there; no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+# Names without the prefix are the ones every hosting platform already sets.
+_UNPREFIXED = {"database_url", "redis_url", "trusted_proxies"}
+VARIABLES: Mapping[str, str] = {
+    (name.upper() if name in _UNPREFIXED else f"HAMGATE_{name.upper()}"): name
+    for name in Settings.model_fields
+}
+_SECRETS = {"secret", "database_url", "redis_url"}
+
+
+def written(name: str) -> str:
+    """Give a setting's default as one would write it in the environment."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, Limit):
+        return f"{default.amount}/{default.window_seconds} seconds"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "(none)"
+    return "(see above)" if default in ("", None) else str(default).lower()
+
+
+def from_environ(environ: Mapping[str, str]) -> Settings:
+    """Read the settings out of an environment.
+
+    Args:
+        environ: usually `os.environ`; an empty value counts as not set.
+
+    Raises:
+        ConfigError: unknown `HAMGATE_…` names, bad values, unreadable secret files; all at once.
+    """
+    faults: list[str] = []
+    values: dict[str, str] = {}
+    known = {**VARIABLES, **{f"{v}_FILE": n for v, n in VARIABLES.items() if n in _SECRETS}}
+    for variable, value in environ.items():
+        if not value:
+            continue
+        name = known.get(variable)
+        if name is None:
+            if variable.startswith("HAMGATE_"):
+                close = difflib.get_close_matches(variable, known, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                faults.append(f"{variable} is not a setting{hint}")
+        elif variable not in VARIABLES:
+            try:
+                values[name] = Path(value).read_text().strip()
+            except OSError as error:
+                faults.append(f"{variable}: cannot read {value}: {error.strerror}")
+        else:
+            values[name] = value
+    if "secret" in values and len(values["secret"]) < 32:
+        faults.append("HAMGATE_SECRET is too short: at least 32 characters")
+    names = {name: variable for variable, name in VARIABLES.items()}
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        faults.extend(
+            f"{names[str(fault['loc'][0])]}: "
+            + fault["msg"].removeprefix("Value error, ")
+            + ("" if fault["loc"][0] in _SECRETS else f", not {fault['input']!r}")
+            for fault in error.errors()
+        )
+    if faults:
+        raise ConfigError("the settings are not usable:\n  " + "\n  ".join(faults))
+    return settings

@@ -1,0 +1,298 @@
+"""The ledger's engine: transactions, UTC time by the database's clock, ids.
+
+The one rule: commit, then ring. A bell asked for inside a transaction is rung only after the
+commit, so nobody is ever woken for a row that is not there.
+"""
+
+import base64
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import DateTime, Dialect, Float, MetaData, create_engine, event, literal
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from service.config import Settings
+from service.errors import Unavailable
+from service.jobs import Doorbell, Job
+
+# SQLite waits for another writer this long before it says "database is locked".
+_SQLITE_BUSY_MS = 5000
+_POSTGRES_CONNECT_SECONDS = 3
+_RINGS = "rings"
+_WRITES = "hamgate_writes"
+
+
+class Base(DeclarativeBase):
+    """Base of every table; constraints have names, so that migrations can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime; a naive one is refused rather than guessed at."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store as UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back as UTC; SQLite has no zones of its own."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class DatabaseNow(FunctionElement[datetime]):
+    """The database's clock in a statement; made by `db_now`."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "db_now"
+
+
+def db_now(offset_seconds: float = 0) -> DatabaseNow:
+    """Give the database's clock for use in a statement: `db_now(10)` is ten seconds from now."""
+    return DatabaseNow(literal(offset_seconds, Float))
+
+
+@compiles(DatabaseNow, "postgresql")
+def _postgres_now(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
+    offset = compiler.process(element.clauses, **options)
+    return f"(clock_timestamp() + make_interval(secs => {offset}))"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _sqlite_now(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
+    offset = compiler.process(element.clauses, **options)
+    # Three digits of the second, filled up to the six that SQLAlchemy stores and compares.
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {offset} || ' seconds') || '000')"
+
+
+def utc_now() -> datetime:
+    """Give this machine's time; what is compared across machines, such as leases, uses `db_now`."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """Make an id such as `cmt_…`: 48 bits of milliseconds, 80 random; sorts by time of making."""
+    raw = int(time.time() * 1000).to_bytes(6) + os.urandom(10)
+    return f"{prefix}_{base64.b32hexencode(raw)[:26].decode().lower()}"
+
+
+def ring_after(session: Session, job: Job) -> None:
+    """Ring for `job` once the transaction of this session has been committed."""
+    session.info.setdefault(_RINGS, set()).add(job)
+
+
+class Database:
+    """One process's door to the ledger; safe between threads, to be remade after a fork."""
+
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self.engine = make_engine(settings)
+        self.doorbell = doorbell
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing = self.engine.execution_options(**{_WRITES: True})
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Give a session whose work is committed at the end of the block, or undone whole.
+
+        Raises:
+            Unavailable: the database cannot be reached or written; nothing was stored.
+        """
+        session = Session(self._writing, expire_on_commit=False)
+        with _unavailable(), session, session.begin():
+            yield session
+        for job in session.info.get(_RINGS, ()):
+            self.doorbell.ring(job)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session for reads; each statement sees what is committed when it runs.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        with _unavailable(), Session(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        raise Unavailable(f"the database does not answer: {_first_line(error)}") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise Unavailable(f"the database went away: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause).partition("\n")[0]
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Make the engine without opening a connection.
+
+    SQLite is in WAL mode with `synchronous=FULL`: a commit is on the disk when it returns.
+    """
+    url = settings.sqlalchemy_url
+    if url.startswith("sqlite"):
+        settings.home.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, pool_size=settings.web_threads, pool_timeout=5)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(
+        url,
+        pool_size=min(settings.web_threads, 10),
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _POSTGRES_CONNECT_SECONDS,
+            "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC",
+        },
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where we say so, see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turns into a writer half-way fails at once instead of waiting its turn,
+    # so writers say so from the start.
+    if connection.get_execution_options().get(_WRITES):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Entry(Generic[T, R]):
+    __slots__ = ("error", "item", "result")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.result: list[R] = []
+        self.error: Exception | None = None
+
+
+class GroupCommit(Generic[T, R]):
+    """Puts what concurrent callers write into one transaction, so that they share its fsync.
+
+    Whoever gets the turn writes for all who wait. `write` gets a session and the items in the
+    order of their arrival and gives, for each, its result or the exception to raise to its
+    caller. If `write` or the commit fails for a group, nothing of it is stored, and each is
+    tried alone, so that one item cannot take others with it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        write: Callable[[Session, Sequence[T]], Sequence[R | Exception]],
+        *,
+        most: int = 128,
+    ) -> None:
+        self._database = database
+        self._write = write
+        self._most = most
+        self._waiting: deque[_Entry[T, R]] = deque()
+        self._turn = threading.Lock()
+
+    def __call__(self, item: T) -> R:
+        """Write one item and return its result once it is committed.
+
+        Raises:
+            Exception: whatever `write` gave for this item.
+            Unavailable: the database cannot be written; the item was not stored.
+        """
+        entry: _Entry[T, R] = _Entry(item)
+        self._waiting.append(entry)
+        with self._turn:
+            if not entry.result and entry.error is None:
+                self._lead(entry)
+        if entry.error is not None:
+            raise entry.error
+        return entry.result[0]
+
+    def _lead(self, own: _Entry[T, R]) -> None:
+        group: list[_Entry[T, R]] = []
+        while own not in group:
+            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            try:
+                self._commit(group)
+            except Unavailable as error:
+                _fail(group, error)
+            except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
+                if len(group) == 1:
+                    _fail(group, error)
+                else:
+                    self._commit_each(group)
+
+    def _commit(self, group: Sequence[_Entry[T, R]]) -> None:
+        with self._database.transaction() as session:
+            results = self._write(session, [entry.item for entry in group])
+        for entry, result in zip(group, results, strict=True):
+            if isinstance(result, Exception):
+                entry.error = result
+            else:
+                entry.result.append(result)
+
+    def _commit_each(self, group: Sequence[_Entry[T, R]]) -> None:
+        for entry in group:
+            try:
+                self._commit([entry])
+            except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
+                _fail([entry], error)
+
+
+def _fail(group: Sequence[_Entry[T, R]], error: Exception) -> None:
+    for entry in group:
+        entry.error = error

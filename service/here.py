@@ -1,0 +1,43 @@
+"""What the routes of one application share: opened once per process, reached from a request."""
+
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import cast
+
+import flask
+
+from service.access import Access
+from service.comments import Accepted, Submission
+from service.config import Settings
+from service.db import Database, GroupCommit
+from service.jobs import Doorbell
+from service.limits import Limits
+
+_NAME = "hamgate"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The parts of a running web process.
+
+    Attributes:
+        waiting: how many requests may still wait for a decision (`Prefer: wait`); the others
+            are answered at once, so that those who wait never fill all threads.
+    """
+
+    settings: Settings
+    doorbell: Doorbell
+    database: Database
+    access: Access
+    limits: Limits
+    submit: GroupCommit[Submission, Accepted]
+    waiting: Semaphore
+
+    def attach(self, app: flask.Flask) -> None:
+        """Make it what `here()` gives in requests to this application."""
+        app.extensions[_NAME] = self
+
+
+def here() -> Here:
+    """Give the parts of the application that serves the current request."""
+    return cast(Here, flask.current_app.extensions[_NAME])

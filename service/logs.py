@@ -1,0 +1,70 @@
+"""Log lines: one event, one line, for people or as JSON.
+
+The one rule: whatever a stranger sent, a line stays one line; control characters are escaped.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from datetime import UTC, datetime
+
+from service.config import Settings
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Attributes every record has; whatever else is on it came in through `extra`.
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class TextFormatter(logging.Formatter):
+    """For people: time, level, where, what; what follows an exception is indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give one line, or several for a traceback."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        where = record.name.partition(".")[2] or record.name
+        extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
+        line = _escape(
+            f"{clock} {record.levelname.lower():7} {where:14} {record.getMessage()}{extra}"
+        )
+        if record.exc_info:
+            trace = self.formatException(record.exc_info)
+            line += "".join(f"\n    {_escape(part)}" for part in trace.splitlines())
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """For machines: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give one line."""
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def configure(settings: Settings) -> None:
+    """Send every log line of this process to standard error in the format that was set."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name in ("alembic", "flask-limiter", "_granian", "granian"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _escape(line: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", line)

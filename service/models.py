@@ -1,0 +1,179 @@
+"""Every table of the ledger.
+
+The one rule: what must never happen is forbidden here by a constraint, not only by code: two
+decisions on the same version of a comment, two automatic ones on the same text, two comments
+for one Idempotency-Key or one external id.
+"""
+
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.db import Base, UtcDateTime
+from service.policy import Status
+
+# Ids are compared byte by byte everywhere, so that keyset pages run alike on both databases.
+Id = String(30).with_variant(String(30, collation="C"), "postgresql")
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+POLICY_ACTOR = "policy"
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+def _partial(name: str, *columns: str, unique: bool = False) -> Index:
+    """An index of the rows whose last column is set: most rows never cost it anything."""
+    return Index(name, *columns, unique=unique, **_where(f"{columns[-1]} IS NOT NULL"))
+
+
+class Site(Base):
+    """A tenant: its keys, origins and policy."""
+
+    __tablename__ = "sites"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    slug: Mapped[str] = mapped_column(String(63), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    origins: Mapped[list[str]] = mapped_column(Json)
+    policy: Mapped[dict[str, Any]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ApiKey(Base):
+    """A program's key: only its hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Thread(Base):
+    """The discussion of one page; the id follows from site and page URL."""
+
+    __tablename__ = "threads"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    page_url: Mapped[str] = mapped_column(Text)
+    page_title: Mapped[str | None] = mapped_column(String(300))
+    closed: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VerifiedAuthor(Base):
+    """An e-mail address that its owner has proven to be theirs, on one site."""
+
+    __tablename__ = "verified_authors"
+
+    site_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True
+    )
+    email: Mapped[str] = mapped_column(String(254), primary_key=True)
+    verified_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Comment(Base):
+    """One message by one author on one thread.
+
+    `version` grows with every change and is what a moderator sends back as `seen_version`;
+    `revision` grows with the text alone. `classify_at` is when the comment is due for the
+    classifier, `None` when it is not; a worker's claim moves it forward by the lease.
+    """
+
+    __tablename__ = "comments"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        _partial("uq_comments_external_id", "site_id", "external_id", unique=True),
+        _partial("uq_comments_idempotency_key", "site_id", "idempotency_key", unique=True),
+        _partial("ix_comments_classify_at", "classify_at"),
+        _partial("ix_comments_parent_id", "parent_id"),
+        Index("ix_comments_site_id_status", "site_id", "status", "id"),
+        Index("ix_comments_site_id", "site_id", "id"),
+        Index("ix_comments_thread_id", "thread_id", "id"),
+        Index("ix_comments_site_id_email", "site_id", "email_normalised"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id)  # as its thread's
+    thread_id: Mapped[str] = mapped_column(Id, ForeignKey("threads.id", ondelete="CASCADE"))
+    parent_id: Mapped[str | None] = mapped_column(Id, ForeignKey("comments.id"))
+    external_id: Mapped[str | None] = mapped_column(String(200))
+    idempotency_key: Mapped[str | None] = mapped_column(String(300))
+    request_digest: Mapped[str] = mapped_column(String(26))
+    status: Mapped[Status] = mapped_column(String(8))
+    version: Mapped[int]
+    revision: Mapped[int]
+    name: Mapped[str] = mapped_column(String(320))
+    email: Mapped[str] = mapped_column(String(254))
+    email_normalised: Mapped[str] = mapped_column(String(254))
+    url: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    address: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str | None] = mapped_column(String(1000))
+    referrer: Mapped[str | None] = mapped_column(Text)
+    honeypot_filled: Mapped[bool]
+    disposable_email: Mapped[bool]
+    submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    decision_id: Mapped[str | None] = mapped_column(Id)
+    classify_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    classify_attempts: Mapped[int]
+
+
+class Decision(Base):
+    """The recorded change of a comment's status; append-only."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        UniqueConstraint("comment_id", "comment_version"),
+        Index(
+            "uq_decisions_automatic",
+            "comment_id",
+            "comment_revision",
+            unique=True,
+            **_where(f"actor = '{POLICY_ACTOR}'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id)  # as its comment's
+    comment_id: Mapped[str] = mapped_column(Id, ForeignKey("comments.id", ondelete="CASCADE"))
+    comment_version: Mapped[int]
+    comment_revision: Mapped[int]
+    old_status: Mapped[Status] = mapped_column(String(8))
+    status: Mapped[Status] = mapped_column(String(8))
+    actor: Mapped[str] = mapped_column(String(60))
+    rule: Mapped[str | None] = mapped_column(String(40))
+    reason: Mapped[str] = mapped_column(Text)
+    score: Mapped[float | None]
+    model_version: Mapped[str | None] = mapped_column(String(80))
+    clues: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+# The same tables for statements that bypass the ORM where every comment pays for it.
+SITES = cast(Table, Site.__table__)
+THREADS = cast(Table, Thread.__table__)
+COMMENTS = cast(Table, Comment.__table__)
+DECISIONS = cast(Table, Decision.__table__)

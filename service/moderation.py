@@ -1,0 +1,238 @@
+"""Decisions: the only writer of a comment's status.
+
+The one rule: `record()` appends the decision and sets the status in one transaction, only if the
+comment is still the version that was decided on. A machine additionally loses to whatever
+decided before it, so a person is never overruled.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.db import db_now, new_id, utc_now
+from service.errors import HamgateError, NotFound, Stale
+from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, Comment
+from service.policy import Status
+
+BULK_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """A decision about to be recorded.
+
+    Attributes:
+        comment_id: the comment.
+        seen_version: the version that was looked at; any other means the comment changed.
+        status: what it shall be.
+        actor: `policy`, `moderator:<id>`, `key:<id>` or `author`.
+        reason: why, for people.
+        rule: the rule that answered, for `policy` only.
+        score: probability of spam, 0-1, if a classifier gave one.
+        model_version: of the model that gave the score.
+        clues: what spoke for and against, most telling first.
+    """
+
+    comment_id: str
+    seen_version: int
+    status: Status
+    actor: str
+    reason: str
+    rule: str | None = None
+    score: float | None = None
+    model_version: str | None = None
+    clues: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A recorded decision as a value."""
+
+    id: str
+    status: Status
+    old_status: Status
+    actor: str
+    rule: str | None
+    reason: str
+    score: float | None
+    model_version: str | None
+    clues: tuple[Mapping[str, Any], ...]
+    decided_at: datetime
+
+
+def record(
+    session: Session, ballots: Sequence[Ballot], *, site_id: str | None = None
+) -> list[DecisionView | HamgateError]:
+    """Record decisions; each stands or falls by itself.
+
+    Args:
+        session: a transaction's session.
+        ballots: taken in order; a second one on a comment has to have seen the first.
+        site_id: only comments of this site are found; `None` for the workers, who serve all.
+
+    Returns:
+        For each ballot, in order: the decision; `Stale` if the comment is not the version that
+        was seen, or a machine came second; `NotFound`.
+    """
+    if not ballots:
+        return []
+    current = _lock(session, [ballot.comment_id for ballot in ballots], site_id)
+    outcome: list[DecisionView | HamgateError] = []
+    rows: list[dict[str, Any]] = []
+    for ballot in ballots:
+        found = current.get(ballot.comment_id)
+        refusal = _refusal(ballot, found)
+        if refusal is not None or found is None:
+            outcome.append(refusal or NotFound("there is no such comment"))
+            continue
+        row = {
+            "id": new_id("dec"),
+            "site_id": found.site_id,
+            "comment_id": ballot.comment_id,
+            "comment_version": found.version,
+            "comment_revision": found.revision,
+            "old_status": found.status,
+            "status": ballot.status,
+            "actor": ballot.actor,
+            "rule": ballot.rule,
+            "reason": ballot.reason,
+            "score": ballot.score,
+            "model_version": ballot.model_version,
+            "clues": list(ballot.clues),
+            "decided_at": utc_now(),
+        }
+        rows.append(row)
+        outcome.append(_view(row))
+        current[ballot.comment_id] = replace(
+            found, status=ballot.status, version=found.version + 1, due=False
+        )
+    if rows:
+        connection = session.connection()
+        connection.execute(insert(DECISIONS), rows)
+        connection.execute(
+            _SET_STATUS,
+            [
+                {
+                    "b_id": row["comment_id"],
+                    "b_version": row["comment_version"] + 1,
+                    "b_status": row["status"],
+                    "b_decision": row["id"],
+                }
+                for row in rows
+            ],
+        )
+    return outcome
+
+
+def history(session: Session, site_id: str, comment_id: str) -> list[DecisionView]:
+    """Give all decisions on a comment, oldest first.
+
+    Raises:
+        NotFound: the site has no such comment.
+    """
+    known = session.scalar(
+        select(Comment.id).where(Comment.id == comment_id, Comment.site_id == site_id)
+    )
+    if known is None:
+        raise NotFound("there is no such comment")
+    rows = session.execute(
+        select(DECISIONS)
+        .where(DECISIONS.c.comment_id == comment_id)
+        .order_by(DECISIONS.c.comment_version)
+    )
+    return [_view(dict(row._mapping)) for row in rows]
+
+
+def latest(session: Session, decision_ids: Sequence[str]) -> dict[str, DecisionView]:
+    """Give decisions by id."""
+    if not decision_ids:
+        return {}
+    rows = session.execute(select(DECISIONS).where(DECISIONS.c.id.in_(decision_ids)))
+    return {row.id: _view(dict(row._mapping)) for row in rows}
+
+
+def overdue_seconds(session: Session) -> float | None:
+    """Give how long the comment that waits longest has been due; `None` if none is."""
+    row = session.execute(
+        select(COMMENTS.c.classify_at, db_now())
+        .where(COMMENTS.c.classify_at <= db_now())
+        .order_by(COMMENTS.c.classify_at)
+        .limit(1)
+    ).first()
+    return None if row is None else float((row[1] - row[0]).total_seconds())
+
+
+_SET_STATUS = (
+    update(COMMENTS)
+    .where(COMMENTS.c.id == bindparam("b_id"))
+    .values(
+        status=bindparam("b_status"),
+        version=bindparam("b_version"),
+        decision_id=bindparam("b_decision"),
+        classify_at=None,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    site_id: str
+    status: Status
+    version: int
+    revision: int
+    due: bool
+
+
+def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str, _Current]:
+    """Lock the comments, always in the order of their ids, and give how each stands.
+
+    On SQLite the whole transaction is the lock.
+    """
+    query = (
+        select(
+            Comment.id,
+            Comment.site_id,
+            Comment.status,
+            Comment.version,
+            Comment.revision,
+            Comment.classify_at.is_not(None),
+        )
+        .where(Comment.id.in_(ids))
+        .order_by(Comment.id)
+        .with_for_update()
+    )
+    if site_id is not None:
+        query = query.where(Comment.site_id == site_id)
+    return {row[0]: _Current(row[1], Status(row[2]), *row[3:]) for row in session.execute(query)}
+
+
+def _refusal(ballot: Ballot, found: _Current | None) -> HamgateError | None:
+    if found is None:
+        return NotFound("there is no such comment")
+    if found.version != ballot.seen_version:
+        return Stale(
+            f"the comment is at version {found.version}, you saw {ballot.seen_version}",
+            version=found.version,
+        )
+    if ballot.actor == POLICY_ACTOR and not found.due:
+        return Stale("it was decided already", version=found.version)
+    return None
+
+
+def _view(row: Mapping[str, Any]) -> DecisionView:
+    return DecisionView(
+        id=row["id"],
+        status=Status(row["status"]),
+        old_status=Status(row["old_status"]),
+        actor=row["actor"],
+        rule=row["rule"],
+        reason=row["reason"],
+        score=row["score"],
+        model_version=row["model_version"],
+        clues=tuple(row["clues"]),
+        decided_at=row["decided_at"],
+    )

@@ -1,0 +1,219 @@
+"""What happens to a comment: the rules, in order, and nothing else.
+
+Pure: no clock, no database, no classifier. Read `RULES` from top to bottom and you know what
+Hamgate does with a comment. The one rule: the first rule that answers decides, and the last
+one always answers.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Status(StrEnum):
+    """Where a comment stands; only `approved` is ever public."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    SPAM = "spam"
+    DELETED = "deleted"
+
+
+Phrase = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Policy(BaseModel):
+    """One site's settings for the rules; the defaults are those of a fresh install.
+
+    Cautious by default: the classifier alone marks a comment as spam only from a probability
+    of 0.98, and everything from 0.5 up to there waits for a person.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    banned_emails: tuple[Phrase, ...] = Field((), max_length=1000)
+    banned_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = Field(
+        (), max_length=1000
+    )
+    blocked_words: tuple[Phrase, ...] = Field((), max_length=1000)
+    blocked_domains: tuple[Phrase, ...] = Field((), max_length=1000)
+    max_links: int = Field(3, ge=0, le=1000)
+    trust_approved_authors: bool = True
+    spam_above: float = Field(0.98, ge=0, le=1)
+    hold_above: float = Field(0.5, ge=0, le=1)
+    premoderation: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Policy":
+        if self.hold_above > self.spam_above:
+            raise ValueError("hold_above must not be greater than spam_above")
+        return self
+
+    @cached_property
+    def _emails(self) -> frozenset[str]:
+        return frozenset(email.casefold() for email in self.banned_emails)
+
+    @cached_property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(" ".join(word.casefold().split()) for word in self.blocked_words)
+
+    @cached_property
+    def _domains(self) -> tuple[str, ...]:
+        return tuple(domain.casefold().strip(".") for domain in self.blocked_domains)
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The facts about one comment that a rule may look at.
+
+    Attributes:
+        email: the normalised e-mail address.
+        address: the client's IP address, `None` if unknown.
+        words: the casefolded words of name and body, single spaces between and around.
+        link_hosts: host of every link in body and author URL, in order, repeats included.
+        honeypot_filled: whether the field that people do not see was filled in.
+        approved_before: whether this e-mail has an approved comment on the site.
+        email_verified: whether the author proved that the e-mail is theirs.
+        score: probability of spam, 0-1, or `None` without a verdict.
+    """
+
+    email: str
+    address: str | None = None
+    words: str = " "
+    link_hosts: tuple[str, ...] = field(default=())
+    honeypot_filled: bool = False
+    approved_before: bool = False
+    email_verified: bool = False
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules propose: a status, the rule that answered, and why, for people."""
+
+    status: Status
+    rule: str
+    reason: str
+
+
+Rule = Callable[[Signals, Policy], Ruling | None]
+
+
+def banned(signals: Signals, policy: Policy) -> Ruling | None:
+    """Reject an author or an address the site has banned."""
+    if signals.email.casefold() in policy._emails:
+        return Ruling(Status.REJECTED, "banned", "this e-mail address is banned on the site")
+    if policy.banned_networks and signals.address is not None:
+        address = ipaddress.ip_address(signals.address)
+        if any(address in network for network in policy.banned_networks):
+            return Ruling(Status.REJECTED, "banned", "this network address is banned on the site")
+    return None
+
+
+def blocked(signals: Signals, policy: Policy) -> Ruling | None:
+    """Reject a comment with a word or a link the site has blocked."""
+    for word in policy._words:
+        if f" {word} " in signals.words:
+            return Ruling(Status.REJECTED, "blocked", f"contains the blocked word “{word}”")
+    for host in signals.link_hosts:
+        for domain in policy._domains:
+            if host == domain or host.endswith(f".{domain}"):
+                return Ruling(Status.REJECTED, "blocked", f"links to the blocked site {domain}")
+    return None
+
+
+def honeypot(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold a comment whose invisible field was filled in; a password manager may do that too."""
+    if signals.honeypot_filled:
+        return Ruling(Status.PENDING, "honeypot", "a field that people do not see was filled in")
+    return None
+
+
+def too_many_links(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold a comment with more links than the site takes."""
+    count = len(signals.link_hosts)
+    if count > policy.max_links:
+        return Ruling(
+            Status.PENDING, "too_many_links", f"{count} links, more than {policy.max_links}"
+        )
+    return None
+
+
+def known_author(signals: Signals, policy: Policy) -> Ruling | None:
+    """Approve an author with an approved comment, only if the e-mail is proven to be theirs."""
+    if policy.trust_approved_authors and signals.approved_before and signals.email_verified:
+        return Ruling(
+            Status.APPROVED, "known_author", "the author's verified e-mail was approved before"
+        )
+    return None
+
+
+def spam_score(signals: Signals, policy: Policy) -> Ruling | None:
+    """Mark as spam what the classifier is all but certain of."""
+    if signals.score is not None and signals.score > policy.spam_above:
+        return Ruling(
+            Status.SPAM, "spam_score", f"spam score above {policy.spam_above:g}: spam beyond doubt"
+        )
+    return None
+
+
+def hold_score(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold what the classifier is unsure of."""
+    if signals.score is not None and signals.score > policy.hold_above:
+        return Ruling(
+            Status.PENDING, "hold_score", f"spam score above {policy.hold_above:g}: may be spam"
+        )
+    return None
+
+
+def no_verdict(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold what the classifier could not judge."""
+    if signals.score is None:
+        return Ruling(Status.PENDING, "no_verdict", "the classifier gave no verdict")
+    return None
+
+
+def premoderation(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold everything on a site that looks at each comment first."""
+    if policy.premoderation:
+        return Ruling(Status.PENDING, "premoderation", "the site looks at every comment first")
+    return None
+
+
+def otherwise(signals: Signals, policy: Policy) -> Ruling:
+    """Approve what no rule objected to."""
+    return Ruling(Status.APPROVED, "otherwise", "no rule objected")
+
+
+RULES: tuple[Rule, ...] = (
+    banned,
+    blocked,
+    honeypot,
+    too_many_links,
+    known_author,
+    spam_score,
+    hold_score,
+    no_verdict,
+    premoderation,
+    otherwise,
+)
+
+CLASSIFIER_ERROR = Ruling(
+    Status.PENDING, "classifier_error", "classifying it failed three times; a person decides"
+)
+"""The ruling of a comment that broke the classifier three times; never again automatic."""
+
+
+def decide(signals: Signals, policy: Policy) -> Ruling:
+    """Give the ruling of the first rule that answers."""
+    for rule in RULES:
+        ruling = rule(signals, policy)
+        if ruling is not None:
+            return ruling
+    raise AssertionError("the last rule always answers")

@@ -1,0 +1,148 @@
+"""Errors as answers: one table from exception to `application/problem+json` (RFC 9457).
+
+The one rule: there is no second shape of an error. What is not in the table is our fault: it is
+logged once with the request's id and answered with a 500 that tells nothing.
+"""
+
+import logging
+from typing import Any
+
+import flask
+from flask import Response
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from service import errors
+from service.errors import FieldError, HamgateError
+
+log = logging.getLogger(__name__)
+
+TYPE_BASE = "/problems/"
+
+# exception → slug, status, title
+TABLE: dict[type[HamgateError], tuple[str, int, str]] = {
+    errors.Malformed: ("malformed", 400, "The body cannot be read"),
+    errors.Unauthenticated: ("unauthenticated", 401, "Who are you?"),
+    errors.Forbidden: ("forbidden", 403, "Not allowed"),
+    errors.Closed: ("closed", 403, "Comments are closed"),
+    errors.NotFound: ("not-found", 404, "Not found"),
+    errors.Stale: ("stale", 409, "It changed since you saw it"),
+    errors.Duplicate: ("duplicate", 409, "External id taken"),
+    errors.TooLarge: ("too-large", 413, "Too large"),
+    errors.Unsupported: ("unsupported", 415, "Media type not taken"),
+    errors.Invalid: ("invalid", 422, "Some fields are not as they should be"),
+    errors.KeyReused: ("key-reused", 422, "Idempotency-Key used before"),
+    errors.RateLimited: ("rate-limited", 429, "Too many requests"),
+    errors.Unavailable: ("unavailable", 503, "Not available now"),
+}
+_INTERNAL = ("internal", 500, "Our fault")
+# werkzeug's own refusals, such as a route that is not there or takes another method
+_FOREIGN = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported"}
+_RETRY_AFTER_SECONDS = 2
+
+
+def register(app: flask.Flask) -> None:
+    """Have every error of the application answered from the table."""
+    app.register_error_handler(HamgateError, _refused)
+    app.register_error_handler(HTTPException, _foreign)
+    app.register_error_handler(Exception, _internal)
+
+
+def describe(error: HamgateError) -> dict[str, Any]:
+    """Give the members of a refusal's problem document, without the request's."""
+    slug, status, title = TABLE[type(error)]
+    problem: dict[str, Any] = {
+        "type": TYPE_BASE + slug,
+        "title": title,
+        "status": status,
+        "detail": str(error),
+    }
+    if isinstance(error, errors.Invalid):
+        problem["errors"] = [
+            {"pointer": fault.pointer, "message": fault.message} for fault in error.errors
+        ]
+    if isinstance(error, errors.Stale):
+        problem["version"] = error.version
+    return problem
+
+
+def invalid(error: ValidationError) -> errors.Invalid:
+    """Give pydantic's findings as ours: every bad field at once, in words for people."""
+    return errors.Invalid(
+        [
+            FieldError(_pointer(fault["loc"]), _message(fault["type"], fault["msg"], fault))
+            for fault in error.errors(include_url=False)
+        ]
+    )
+
+
+def _refused(error: HamgateError) -> Response:
+    answer = _answer(describe(error))
+    if isinstance(error, errors.RateLimited):
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif isinstance(error, errors.Unavailable):
+        log.error("%s", error)
+        answer.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    elif isinstance(error, errors.Unauthenticated):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="hamgate"'
+    return answer
+
+
+def _foreign(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == 500:
+        return _internal(error)
+    problem = {
+        "type": TYPE_BASE + _FOREIGN.get(status, "malformed"),
+        "title": error.name,
+        "status": status,
+        "detail": error.description or error.name,
+    }
+    answer = _answer(problem)
+    for name, value in error.get_headers():
+        if name.lower() == "allow":
+            answer.headers[name] = value
+    return answer
+
+
+def _internal(error: Exception) -> Response:
+    log.error("request %s failed", flask.g.get("request_id"), exc_info=error)
+    slug, status, title = _INTERNAL
+    return _answer({"type": TYPE_BASE + slug, "title": title, "status": status})
+
+
+def _answer(problem: dict[str, Any]) -> Response:
+    body = flask.json.dumps({**problem, "instance": f"urn:request:{flask.g.get('request_id')}"})
+    return Response(body, problem["status"], mimetype="application/problem+json")
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in loc)
+
+
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "list_type": "must be a list",
+    "too_long": "must have at most {max_length} entries",
+    "too_short": "must have at least {min_length} entry",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "timezone_aware": "must be a time with its zone, such as 2026-01-31T12:00:00Z",
+    "datetime_from_date_parsing": "must be a time such as 2026-01-31T12:00:00Z",
+    "datetime_parsing": "must be a time such as 2026-01-31T12:00:00Z",
+    "datetime_type": "must be a time such as 2026-01-31T12:00:00Z",
+}
+
+
+def _message(kind: str, message: str, fault: Any) -> str:
+    words = _WORDS.get(kind)
+    if words is None:
+        return message.removeprefix("Value error, ")
+    return words.format(**fault.get("ctx", {}))

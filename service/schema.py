@@ -1,0 +1,74 @@
+"""The ledger's schema: brought to a revision by Alembic, in one transaction, by one process.
+
+The one rule: nothing else makes or changes tables.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from service import models
+from service.config import Settings
+from service.db import make_engine
+
+# Any number will do, as long as no other use of this database takes the same (pg_advisory_lock).
+_LOCK = 7_242_002_021
+
+
+def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str | None]:
+    """Bring the ledger to a revision and give the one it was at and the one it is at.
+
+    Two that run at once wait for each other.
+
+    Args:
+        settings: where the ledger is.
+        revision: `head`, `base`, a revision, or steps such as `-1`.
+    """
+    engine = make_engine(settings)
+    try:
+        with engine.connect() as connection, connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+            before = _revision(connection)
+            config = _config(connection)
+            if revision == "base" or revision.startswith("-"):
+                command.downgrade(config, revision)
+            else:
+                command.upgrade(config, revision)
+            return before, _revision(connection)
+    finally:
+        engine.dispose()
+
+
+def is_current(settings: Settings) -> bool:
+    """Whether the ledger is at the newest revision."""
+    engine = make_engine(settings)
+    try:
+        with engine.connect() as connection:
+            head = ScriptDirectory.from_config(_config(connection)).get_current_head()
+            return _revision(connection) == head
+    finally:
+        engine.dispose()
+
+
+def differences(connection: Connection) -> list[object]:
+    """Give how the ledger's tables differ from the models; empty if they do not."""
+    metadata = models.Comment.metadata
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config

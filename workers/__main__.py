@@ -1,0 +1,52 @@
+"""`python -m workers`, behind `hamgate worker`: an RQ worker and the sweeper beside it.
+
+The model is loaded once, here, before the first fork; every process below shares its memory.
+"""
+
+import gc
+import logging
+import os
+
+from rq import Worker
+
+from service import config, jobs, logs
+from service.config import Settings
+from service.jobs import Job
+from service.supervision import Child, Supervisor
+from workers import classification, context, sweeper
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = config.from_environ(os.environ)
+    logs.configure(settings)
+    supervisor = Supervisor()
+    supervisor.install()
+    scorer = context.preload(settings)
+    if scorer.model is not None:
+        scorer.score([classification.WARM_UP])  # touches what is lazily made, before the fork
+        log.info("model %s is loaded", scorer.model.version)
+    gc.collect()
+    gc.freeze()  # the collector then leaves the shared pages alone
+    supervisor.add(Child("sweeper", sweeper.run))
+    supervisor.add(Child("rq worker", lambda: _work(settings)))
+    supervisor.run()
+
+
+def _work(settings: Settings) -> None:
+    connection = jobs.connect_blocking(settings)
+    # One queue for each process: with several, RQ pops in a way that can lose a job.
+    worker = Worker(
+        [jobs.queue(Job.CLASSIFY, connection)],
+        connection=connection,
+        serializer="json",
+        default_result_ttl=0,
+        log_job_description=False,
+    )
+    worker.work(logging_level="WARNING", with_scheduler=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The sweeper: finds in the ledger what nobody rang for.
+
+It makes the doorbell a convenience. The one rule: it needs the ledger and nothing else; with
+Redis gone, or with a worker that hangs, it drains by itself.
+"""
+
+import logging
+import os
+import time
+
+from service import moderation
+from service.db import Database
+from service.errors import Unavailable
+from service.jobs import Job
+from workers import classification, context
+
+log = logging.getLogger(__name__)
+
+# Due for so long, a comment's bell was lost; and for so long, nobody who hears it works.
+_RING_AFTER_SECONDS = 0.5
+_RESCUE_AFTER_SECONDS = 3.0
+
+
+def run() -> None:
+    """Look again and again, until the process is ended."""
+    here = context.current()
+    while True:
+        try:
+            sweep(here.database)
+        except Unavailable as error:
+            log.warning("the sweeper cannot look: %s", error)
+        time.sleep(here.settings.sweep_seconds)
+
+
+def sweep(database: Database) -> None:
+    """Ring for what is overdue; drain it in a child of our own if ringing does not help."""
+    with database.reading() as session:
+        overdue = moderation.overdue_seconds(session)
+    if overdue is None or overdue < _RING_AFTER_SECONDS:
+        return
+    rung = database.doorbell.ring(Job.CLASSIFY)
+    if rung and overdue < _RESCUE_AFTER_SECONDS:
+        return
+    log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
+    _in_child()
+
+
+def _in_child() -> None:
+    # In a child, because the comment at the head may be one that kills whoever scores it.
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            classification.classify()
+            code = 0
+        except Unavailable as error:
+            log.warning("the sweeper's child gave up: %s", error)
+        finally:
+            os._exit(code)
+    os.waitpid(pid, 0)
