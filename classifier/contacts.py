@@ -1,0 +1,109 @@
+"""Links, addresses, phone numbers and sums of money, however they are spelt.
+
+Owns finding them in a folded, lower-case text and the one-character words that stand for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from pathlib import Path
+from typing import Final
+
+LINK: Final = "\ue000"
+EMAIL: Final = "\ue001"
+PHONE: Final = "\ue002"
+HANDLE: Final = "\ue003"
+MONEY: Final = "\ue004"
+PLACEHOLDERS: Final = {
+    LINK: "(link)",
+    EMAIL: "(e-mail)",
+    PHONE: "(phone)",
+    HANDLE: "(handle)",
+    MONEY: "(money)",
+}
+"""Private-use words that stand for a whole class in the folded text, and how to show them."""
+
+
+_ENDINGS: Final = "|".join(
+    json.loads(Path(__file__).with_name("domains.json").read_text(encoding="utf-8"))["endings"]
+)
+_LINK: Final = re.compile(
+    r"(?:(?:https?|ftp)://|\bwww\.)[^\s<>\"'\[\]{}|\\^]++"
+    rf"|(?<![\w@.\-/])(?:[a-z0-9\u00df-\u024f\u0400-\u04ff][\w\-]{{0,62}}\.){{1,8}}(?:{_ENDINGS})(?![\w\-@])(?:[/?#:][^\s<>\"'\[\]]*+)?"
+)
+_NOT_A_LINK: Final = re.compile(
+    r"(?:asp|ado|vb|paint|mono|lucene|node|socket|next|system|require|import|this|self|string|"
+    r"console|file|path|index|readme|main|test)\.(?:net|io|me|in|it|to|sh|co|us)$"
+)
+_EMAIL: Final = re.compile(r"(?<![\w.+\-])[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,5}")
+_SPELT_EMAIL: Final = re.compile(
+    r"(?<![\w.+\-])[\w.+\-]{2,40}\s{0,2}[\[({<]?\s?\bat\b\s?[\])}>]?\s{0,2}[\w\-]{2,40}"
+    r"\s{0,2}[\[({<]?\s?\bdot\b\s?[\])}>]?\s{0,2}(?:com|net|org|info|de|ru|uk|co)\b"
+)
+_SPELT_DOT: Final = re.compile(
+    r"(?<![\w\-])([\w\-]{2,63})(?:\s{0,2}[\[({<]\s?(?:dot|\.|d0t|punto|punkt|точка)\s?[\])}>]\s{0,2}|"
+    r"\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s?|\s?,(?=com\b|net\b|ru\b))"
+    r"(com|net|org|info|xyz|ru|co|site|online|shop|top|io|me|biz|club|vip)(?!\w)"
+)
+_DOT_WORD: Final = re.compile(
+    r"dot|d0t|punkt|punto|точка|[\[({<]\s?\.\s?[\])}>]|\s\.\s?[cnoi]|,com\b|,net\b|,ru\b"
+)
+_DOMAIN_END: Final = re.compile(rf"\.(?:{_ENDINGS})(?!\w)")
+_HXXP: Final = re.compile(
+    r"\bh(?:xx|\*\*|\+\+|__|tt|t|ttt)p(s?)\s?(?::|\[:\]|\(:\))\s?(?:/|\\){1,2}\s?"
+)
+_BRACKET_DOT: Final = re.compile(r"(?<=\w)[\[({]\s?\.\s?[\])}](?=\w)")
+_PHONE: Final = re.compile(
+    r"(?<![\w.\-/])(?!\d{4}-\d\d-\d\d)(?!\d{1,3}\.\d{1,3}\.\d{1,3}\.\d)"
+    r"(?:\+\s?\(?\d(?:[\s().\-]{0,2}\d){7,14}|\(?\d(?:[\s().\-]{0,2}\d){8,14})(?![\w.])"
+)
+_HANDLE: Final = re.compile(r"(?<![\w@])@[\w.]{2,40}")
+_MONEY: Final = re.compile(r"[$€£¥₹₽]\s?\d[\d.,]{0,20}[kKmM]?(?!\w)")
+_DIGITS: Final = string.digits.encode()
+
+
+def take(text: str) -> tuple[str, list[str], int]:
+    """Replace links, addresses, phone numbers and sums of money by placeholders.
+
+    Args:
+        text: Lower-case text.
+
+    Returns:
+        The text with placeholders, the links without scheme, and how many were disguised.
+    """
+    links: list[str] = []
+    disguised = 0
+    spelt = _DOT_WORD.search(text)
+    if spelt:
+        text = _SPELT_EMAIL.sub(f" {EMAIL} ", text)
+    if "h" in text and ("://" in text or ":/" in text or "]" in text):
+        before = text
+        text = _HXXP.sub(r"http\1://", text)
+        if "://" in text and before.count("http") < text.count("http"):
+            disguised += 1
+    if "[.]" in text or "(.)" in text or "{.}" in text:
+        text, count = _BRACKET_DOT.subn(".", text)
+        disguised += count
+    if spelt:
+        text, count = _SPELT_DOT.subn(r"\1.\2", text)
+        disguised += count
+    if "@" in text:
+        text = _EMAIL.sub(f" {EMAIL} ", text)
+        text = _HANDLE.sub(f" {HANDLE} ", text)
+
+    def link(found: re.Match[str]) -> str:
+        target = found.group().rstrip(".,;:!?)")
+        if _NOT_A_LINK.match(target):
+            return found.group()
+        links.append(re.sub(r"^(?:https?|ftp)://", "", target))
+        return f" {LINK} "
+
+    if "://" in text or "www." in text or _DOMAIN_END.search(text):
+        text = _LINK.sub(link, text)
+    raw = text.encode("utf-8", "replace")
+    if len(raw) - len(raw.translate(None, _DIGITS)) >= 8:
+        text = _PHONE.sub(f" {PHONE} ", text)
+    text = _MONEY.sub(f" {MONEY} ", text)
+    return text, links, disguised

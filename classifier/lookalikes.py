@@ -1,0 +1,76 @@
+"""Which characters pass for a Latin letter, and which Latin letters pass for a Cyrillic one.
+
+Owns the tables; `normalise` decides when to apply them. Most entries are derived from the
+Unicode character names ("LATIN LETTER SMALL CAPITAL N", "NEGATIVE SQUARED LATIN CAPITAL
+LETTER B"), so that a style we have not thought of is covered when Unicode names it. The rows of
+`letters.json` are the letters of other scripts, whose name says nothing about their shape.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from pathlib import Path
+from typing import Final
+
+_NAMED_RANGES: Final = (
+    (0x00C0, 0x0250),  # Latin-1 letters, Extended-A and -B
+    (0x0250, 0x02B0),  # phonetic letters: small capitals, turned letters
+    (0x1D00, 0x1DC0),  # phonetic extensions
+    (0x1E00, 0x1F00),  # Latin Extended Additional
+    (0x2C60, 0x2C80),
+    (0xA720, 0xA800),
+    (0xAB30, 0xAB70),
+    (0x1DF00, 0x1DF2B),
+    (0x1F110, 0x1F200),  # parenthesised, squared, negative, regional indicators
+)
+_NAMED_LETTER: Final = re.compile(
+    r"(?:(?:PARENTHESIZED |SQUARED |NEGATIVE CIRCLED |NEGATIVE SQUARED |CROSSED NEGATIVE SQUARED )?"
+    r"LATIN (?:CAPITAL |SMALL )?LETTER (?:SMALL CAPITAL |CAPITAL )?(?:TURNED |REVERSED |SIDEWAYS "
+    r"|DOTLESS |OPEN |INSULAR |SCRIPT |BARRED |STRETCHED |CLOSED )?"
+    r"|REGIONAL INDICATOR SYMBOL LETTER )([A-Z])(?: WITH .*| ROTUNDA| BAR)?$"
+)
+
+_LETTERS: Final = json.loads(Path(__file__).with_name("letters.json").read_text(encoding="utf-8"))
+
+
+def _latin_styles() -> dict[int, str]:
+    """Map every letter that Unicode names after a Latin one to that plain letter."""
+    table: dict[int, str] = {}
+    for first, last in _NAMED_RANGES:
+        for code in range(first, last):
+            found = _NAMED_LETTER.match(unicodedata.name(chr(code), ""))
+            if found is not None:
+                table[code] = found.group(1).lower()
+    return table
+
+
+def _other_scripts() -> dict[int, str]:
+    """Map letters of other scripts, and signs drawn like letters, to the Latin letter."""
+    table = {
+        ord(sign): latin
+        for latin, signs in _LETTERS["drawn_as"].items()
+        for sign in signs
+        if sign > "\x7f"
+    }
+    turned = _LETTERS["upside_down"]
+    for sign, latin in zip(turned["signs"], turned["letters"], strict=True):
+        table.setdefault(ord(sign), latin)
+    return table
+
+
+STYLES: Final = _latin_styles()
+"""Styled Latin letters (small capitals, stroked, negative squares): code point to letter."""
+
+LOOKALIKES: Final = {
+    **_other_scripts(),
+    **{code: letter for code, letter in STYLES.items() if code > 0x24F},
+}
+"""Characters that stand in for a Latin letter inside a word: code point to letter."""
+
+TO_CYRILLIC: Final[dict[int, str]] = {
+    ord(latin): cyrillic.lower()
+    for latin, cyrillic in zip(*_LETTERS["cyrillic_for"].values(), strict=True)
+}
+"""Latin letters used inside a Cyrillic word: code point to the Cyrillic letter."""

@@ -1,0 +1,117 @@
+"""The scikit-learn side: contents to a sparse matrix, and a linear model that keeps its signs.
+
+Owns the estimators. Scoring a live comment does not come through here (see `model`): it repeats
+the same arithmetic on the arrays of `features`, and a test holds the two equal to 1e-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, hstack, vstack
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from classifier.examples import Content
+from classifier.features import BLOCK_SLICES, N_GRAMS, WIDTH, Floats, group, span
+from classifier.structure import FACTS
+
+RAISING: Final = np.array(
+    [N_GRAMS + place for place, fact in enumerate(FACTS) if fact.raises], dtype=np.int64
+)
+"""Columns that training may give no negative weight."""
+
+RARITY_STEP: Final = 0.05
+"""Rarity is rounded to this, so that a byte per column can hold it."""
+
+_BATCH: Final = 512
+
+
+def count(contents: Sequence[Content]) -> csr_matrix:
+    """Return the (n_contents, WIDTH) float64 matrix of n-gram counts and structural facts."""
+    parts = []
+    for first in range(0, max(1, len(contents)), _BATCH):
+        batch = contents[first : first + _BATCH]
+        spans = span(batch)
+        grouped = group(spans)
+        counts = csr_matrix(
+            (grouped.count.astype(np.float64), (grouped.row, grouped.column)),
+            shape=(len(batch), N_GRAMS),
+        )
+        parts.append(hstack([counts, csr_matrix(spans.facts)], format="csr"))
+    return vstack(parts, format="csr")
+
+
+def features() -> Pipeline:
+    """Return the untrained transformer from contents to features.
+
+    Counts are damped to 1 + log(count), multiplied by the column's rarity, and scaled to unit
+    length in each block; structural facts pass unchanged.
+    """
+    blocks: list[tuple[str, Any, slice]] = [
+        (block.name.lower(), TfidfTransformer(sublinear_tf=True), columns)
+        for block, columns in BLOCK_SLICES.items()
+    ]
+    blocks.append(("facts", "passthrough", slice(N_GRAMS, WIDTH)))
+    return Pipeline(
+        [
+            ("count", FunctionTransformer(count)),
+            ("weigh", ColumnTransformer(blocks, sparse_threshold=1.0)),
+        ]
+    )
+
+
+def fit_features(transformer: Pipeline, contents: Sequence[Content]) -> csr_matrix:
+    """Fit a transformer made by `features`, round its rarities, and transform the contents.
+
+    Returns:
+        The (n_contents, WIDTH) matrix.
+    """
+    transformer.fit(contents)
+    for block in BLOCK_SLICES:
+        weigher = transformer.named_steps["weigh"].named_transformers_[block.name.lower()]
+        weigher.idf_ = np.rint(weigher.idf_ / RARITY_STEP) * RARITY_STEP
+    return transformer.transform(contents)
+
+
+def rarity(transformer: Pipeline) -> NDArray[np.float32]:
+    """Return the (N_GRAMS,) rarities a fitted transformer multiplies by."""
+    weighers = transformer.named_steps["weigh"].named_transformers_
+    parts = [weighers[block.name.lower()].idf_ for block in BLOCK_SLICES]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def fit_raising(
+    matrix: csr_matrix, labels: NDArray[np.bool_], weights: Floats, strength: float
+) -> LogisticRegression:
+    """Fit a logistic regression whose `RAISING` columns get no negative weight.
+
+    Fits, drops the raising columns that came out negative, and fits again until none does: the
+    active-set method, which ends because columns are only ever dropped.
+
+    Args:
+        matrix: (n, WIDTH) features.
+        labels: (n,) whether each is spam.
+        weights: (n,) how much each counts.
+        strength: Inverse regularisation.
+
+    Returns:
+        The fitted estimator.
+    """
+    kept = matrix
+    dropped = np.zeros(matrix.shape[1], dtype=np.bool_)
+    while True:
+        fitted = LogisticRegression(C=strength, solver="liblinear")
+        fitted.fit(kept, labels, sample_weight=weights)
+        negative = RAISING[fitted.coef_[0, RAISING] < 0]
+        if not len(negative):
+            return fitted
+        dropped[negative] = True
+        kept = matrix.copy()
+        kept.data[dropped[kept.indices]] = 0.0
