@@ -17,6 +17,7 @@ from flask_limiter.errors import RateLimitExceeded
 from limits import RateLimitItem
 from limits.storage import RedisStorage, StorageTypes
 from limits.strategies import STRATEGIES, FixedWindowRateLimiter
+from redis import RedisError
 
 from service import jobs
 from service.config import Limit, Settings
@@ -151,7 +152,12 @@ class Limits:
             [(c.name, c.subject, c.limit.amount, c.limit.window_seconds) for c in counters]
         )
         try:
-            self._admit()
+            try:
+                self._admit()
+            except RedisError:
+                # Flask-Limiter goes over to counting in memory for the first thread that finds
+                # Redis gone, and raises to the others that found it at the same moment.
+                self._admit()
         except RateLimitExceeded:
             full = next(count for count in counted() if count.full)
             raise RateLimited(

@@ -3,11 +3,16 @@
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from service import comments, sites
 from service.comments import Accepted, Submission
-from service.db import Database
+from service.config import Settings
+from service.db import Database, utc_now
+from service.jobs import Doorbell
+from service.models import Decision, VerifiedAuthor
+from service.policy import Status
 from service.sites import Scope, SiteView
 
 ORIGIN = "https://blog.example.org"
@@ -15,6 +20,11 @@ PAGE = f"{ORIGIN}/first-post"
 HAM = "Thank you, the second step was what I had missed."
 SPAM = "CHECK OUT MY CHANNEL http://spam.example/win and subscribe now!!! Free money, click here"
 BOTH_SCOPES = {Scope.SUBMIT, Scope.MODERATE}
+
+
+def open_ledger(settings: Settings) -> Database:
+    """Open the ledger of these settings; the caller closes it."""
+    return Database(settings, Doorbell(settings))
 
 
 def make_site(
@@ -68,3 +78,24 @@ def post(client: FlaskClient, body: Any, slug: str = "blog", **headers: str) -> 
     """Submit a comment from a page of the site; `Idempotency_Key=…` sets that header."""
     given = {"Origin": ORIGIN} | {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(f"/api/v1/sites/{slug}/comments", json=body, headers=given)
+
+
+def make_verified_author(database: Database, site: SiteView, email: str) -> None:
+    """Have an author prove that an e-mail address is theirs."""
+    with database.transaction() as session:
+        session.add(VerifiedAuthor(site_id=site.id, email=email, verified_at=utc_now()))
+
+
+def status_of(database: Database, comment_id: str) -> Status:
+    """Give a comment's status."""
+    with database.reading() as session:
+        return comments.get(session, comment_id).status
+
+
+def decisions_by_comment(database: Database) -> dict[str, list[Decision]]:
+    """Give all decisions in the ledger, oldest first, by comment."""
+    found: dict[str, list[Decision]] = {}
+    with database.reading() as session:
+        for decision in session.scalars(select(Decision).order_by(Decision.comment_version)):
+            found.setdefault(decision.comment_id, []).append(decision)
+    return found

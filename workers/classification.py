@@ -91,7 +91,7 @@ def drain_batch(
     """
     lease = settings.classify_lease_seconds
     with database.transaction() as session:
-        batch = _claim(session, settings.classify_batch, lease)
+        batch = claim(session, settings.classify_batch, lease)
     if not batch:
         return 0
     if alarm is not None:
@@ -133,7 +133,7 @@ _CLAIMED = (
 )
 
 
-def _claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
+def claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
     """Lease what is due: first what was never tried, many at once; else one that failed."""
     fresh = _claim_where(session, COMMENTS.c.classify_attempts == 0, most, lease_seconds)
     return fresh or _claim_where(session, COMMENTS.c.classify_attempts > 0, 1, lease_seconds)

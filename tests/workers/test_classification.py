@@ -1,12 +1,60 @@
 """Draining: claims, leases, strikes, and decisions that are recorded once."""
 
-from service import comments
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from classifier import BUILTIN
+from service import comments, moderation, sites
+from service.comments import CommentView
 from service.config import Settings
 from service.db import Database
-from service.policy import Status
-from service.scoring import Scorer
-from tests.cast import HAM, SPAM, make_comment, make_site
+from service.models import Decision
+from service.moderation import Ballot, DecisionView
+from service.policy import Policy, Status
+from service.scoring import Content, Scorer, Verdict
+from tests.cast import HAM, SPAM, make_comment, make_site, make_verified_author, open_ledger
 from workers import classification
+
+
+@pytest.fixture
+def short_lease(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(HAMGATE_CLASSIFY_LEASE_SECONDS="2")
+
+
+class Held(Scorer):
+    """A classifier that waits inside the scoring call until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = threading.Event()
+        self.go_on = threading.Event()
+
+    def score(self, batch: Sequence[Content]) -> list[Verdict | None]:
+        self.entered.set()
+        assert self.go_on.wait(30)
+        return super().score(batch)
+
+
+class Breaks(Scorer):
+    """A classifier that raises on one comment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        assert self.model is not None
+        sound = self.model.score
+
+        def score(contents: Sequence[Content]) -> list[Verdict]:
+            if any("break" in content.body for content in contents):
+                raise ZeroDivisionError
+            return list(sound(contents))
+
+        self.model.score = score  # type: ignore[method-assign]
 
 
 def test_drain_decides_everything_that_is_due(
@@ -18,6 +66,222 @@ def test_drain_decides_everything_that_is_due(
 
     assert classification.drain(database, scorer, settings) == 2
 
+    assert look(database, ham).status is Status.APPROVED
+    assert look(database, spam).status is Status.SPAM
+
+
+def test_a_decision_carries_score_model_and_clues(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    comment = make_comment(database, make_site(database), body=SPAM)
+    classification.drain(database, scorer, settings)
+
+    (decision,) = history(database, comment)
+
+    assert decision.actor == "policy"
+    assert decision.rule == "spam_score"
+    assert decision.score is not None
+    assert 0.98 < decision.score <= 1
+    assert scorer.model is not None
+    assert decision.model_version == scorer.model.version
+    assert decision.clues
+    assert all(set(clue) == {"label", "weight", "kind"} for clue in decision.clues)
+
+
+def test_nothing_is_due_twice(database: Database, scorer: Scorer, settings: Settings) -> None:
+    make_comment(database, make_site(database))
+    classification.drain(database, scorer, settings)
+
+    assert classification.drain(database, scorer, settings) == 0
+
+
+def test_batches_are_no_larger_than_the_setting(
+    make_settings: Callable[..., Settings], scorer: Scorer
+) -> None:
+    settings = make_settings(HAMGATE_CLASSIFY_BATCH="3")
+    database = open_ledger(settings)
+    site = make_site(database)
+    for _ in range(7):
+        make_comment(database, site)
+
+    sizes = []
+    while size := classification.drain_batch(database, scorer, settings):
+        sizes.append(size)
+
+    assert sizes == [3, 3, 1]
+    database.close()
+
+
+def test_the_sites_own_policy_rules(database: Database, scorer: Scorer, settings: Settings) -> None:
+    site = make_site(database)
+    with database.transaction() as session:
+        sites.set_policy(session, site.id, Policy(premoderation=True, banned_emails=("x@y.org",)))
+    held = make_comment(database, site)
+    banned = make_comment(database, site, email="X@Y.org", email_normalised="X@y.org")
+
+    classification.drain(database, scorer, settings)
+
+    assert look(database, held).status is Status.PENDING
+    assert history(database, held)[0].rule == "premoderation"
+    assert look(database, banned).status is Status.REJECTED
+
+
+def test_an_approved_author_is_trusted_only_with_a_verified_email(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    make_comment(database, site, body=HAM)
+    classification.drain(database, scorer, settings)
+    before = make_comment(database, site, body=SPAM)
+    classification.drain(database, scorer, settings)
+    make_verified_author(database, site, "ada@example.org")
+    after = make_comment(database, site, body=SPAM)
+    classification.drain(database, scorer, settings)
+
+    assert look(database, before).status is Status.SPAM
+    assert look(database, after).status is Status.APPROVED
+    assert history(database, after)[0].rule == "known_author"
+
+
+def test_a_missing_model_holds_every_comment(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    comment = make_comment(database, make_site(database))
+
+    classification.drain(database, Scorer(tmp_path / "nowhere"), settings)
+
+    assert look(database, comment).status is Status.PENDING
+    assert history(database, comment)[0].rule == "no_verdict"
+    assert history(database, comment)[0].score is None
+
+
+def test_an_altered_model_holds_every_comment(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    shutil.copytree(BUILTIN, tmp_path / "model")
+    for array in (tmp_path / "model").glob("*.npy"):
+        content = bytearray(array.read_bytes())
+        content[-1] ^= 1
+        array.write_bytes(content)
+    comment = make_comment(database, make_site(database))
+
+    scorer = Scorer(tmp_path / "model")
+    classification.drain(database, scorer, settings)
+
+    assert scorer.fault is not None
+    assert look(database, comment).status is Status.PENDING
+    assert history(database, comment)[0].rule == "no_verdict"
+
+
+def test_a_comment_that_raises_is_held_and_its_neighbours_are_not(
+    database: Database, settings: Settings
+) -> None:
+    site = make_site(database)
+    good = make_comment(database, site, body=HAM)
+    bad = make_comment(database, site, body="please break")
+
+    classification.drain(database, Breaks(), settings)
+
+    assert look(database, good).status is Status.APPROVED
+    assert look(database, bad).status is Status.PENDING
+    assert history(database, bad)[0].rule == "no_verdict"
+
+
+def test_a_persons_decision_meanwhile_is_not_overruled(
+    database: Database, settings: Settings
+) -> None:
+    site = make_site(database)
+    comment = make_comment(database, site, body=SPAM)
+    held = Held()
+    worker = threading.Thread(target=classification.drain, args=(database, held, settings))
+    worker.start()
+    assert held.entered.wait(10)
+
+    ballot = Ballot(comment, 1, Status.APPROVED, "moderator:m", "I know her")
+    with database.transaction() as session:
+        moderation.record(session, [ballot], site_id=site.id)
+    held.go_on.set()
+    worker.join(10)
+
+    assert look(database, comment).status is Status.APPROVED
+    assert [decision.actor for decision in history(database, comment)] == ["moderator:m"]
+
+
+def test_a_verdict_that_comes_after_its_lease_changes_nothing(
+    short_lease: Settings, scorer: Scorer
+) -> None:
+    database = open_ledger(short_lease)
+    comment = make_comment(database, make_site(database))
+    held = Held()
+    late = threading.Thread(target=classification.drain_batch, args=(database, held, short_lease))
+    late.start()
+    assert held.entered.wait(10)
+
+    drain_until_decided(database, scorer, short_lease, [comment])
+    held.go_on.set()
+    late.join(10)
+
+    assert len(history(database, comment)) == 1
+    assert look(database, comment).version == 2
+    database.close()
+
+
+def test_after_three_strikes_a_comment_is_held_and_left_alone(
+    short_lease: Settings, scorer: Scorer
+) -> None:
+    database = open_ledger(short_lease)
+    comment = make_comment(database, make_site(database))
+    for _ in range(classification.STRIKES):
+        deadline = time.monotonic() + 10
+        claimed = 0
+        while not claimed and time.monotonic() < deadline:
+            with database.transaction() as session:  # as a worker that dies right after it
+                claimed = len(classification.claim(session, 10, 1))
+            time.sleep(0.05)
+        assert claimed == 1
+
+    drain_until_decided(database, scorer, short_lease, [comment])
+
+    assert look(database, comment).status is Status.PENDING
+    (decision,) = history(database, comment)
+    assert decision.rule == "classifier_error"
+    assert classification.drain(database, scorer, short_lease) == 0
+    database.close()
+
+
+def test_what_failed_before_is_tried_alone(short_lease: Settings, scorer: Scorer) -> None:
+    database = open_ledger(short_lease)
+    site = make_site(database)
+    for _ in range(3):
+        make_comment(database, site)
+    with database.transaction() as session:
+        assert len(classification.claim(session, 10, 0)) == 3
+
+    assert classification.drain_batch(database, scorer, short_lease) == 1
+    database.close()
+
+
+def look(database: Database, comment: str) -> CommentView:
     with database.reading() as session:
-        assert comments.get(session, ham).status is Status.APPROVED
-        assert comments.get(session, spam).status is Status.SPAM
+        return comments.get(session, comment)
+
+
+def history(database: Database, comment: str) -> list[DecisionView]:
+    with database.reading() as session:
+        return moderation.history(session, comments.get(session, comment).site_id, comment)
+
+
+def drain_until_decided(
+    database: Database, scorer: Scorer, settings: Settings, wanted: Sequence[str]
+) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        classification.drain(database, scorer, settings)
+        with database.reading() as session:
+            decided = session.scalar(
+                select(func.count()).select_from(Decision).where(Decision.comment_id.in_(wanted))
+            )
+        if decided == len(wanted):
+            return
+        time.sleep(0.1)
+    raise AssertionError("not decided in time")
