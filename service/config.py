@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -27,6 +28,8 @@ _LIMIT = re.compile(r"(\d{1,7})/(?:(\d{1,4}) )?(second|minute|hour|day)s?")
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # sun_path of a Unix socket holds 108 bytes with its terminator (unix(7)).
 _SOCKET_PATH_BYTES = 100
+_DATABASE_URL = re.compile(r"sqlite:///.+|postgres(ql)?(\+psycopg)?://.+")
+_REDIS_URL = re.compile(r"(rediss?|unix)://.+")
 
 
 class Limit(BaseModel):
@@ -63,6 +66,35 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("write an address, such as 127.0.0.1, or 0.0.0.0 for all") from None
+
+
+def _database_url(value: str) -> str:
+    if value and not (_DATABASE_URL.fullmatch(value) and _has_sound_port(value)):
+        raise ValueError(
+            "write it as postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH,"
+            " with special characters of the password as %XX"
+        )
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value and not (_REDIS_URL.fullmatch(value) and _has_sound_port(value)):
+        raise ValueError("write it as redis://HOST:PORT/0, rediss://… or unix://PATH")
+    return value
+
+
+def _has_sound_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]
 Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_parse_networks)]
 
@@ -75,15 +107,17 @@ class Settings(BaseModel):
     home: Annotated[Path, AfterValidator(_absolute)] = Field(
         Path(".hamgate"), description="Folder of the data, the secret and the sockets."
     )
-    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    host: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1", description="Address the web server listens on."
+    )
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     url: Annotated[str, AfterValidator(_base_url)] | None = Field(
         None, description="Public address of the service; default http://localhost:PORT."
     )
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         "", description="SQLAlchemy URL of the ledger; default SQLite in HAMGATE_HOME."
     )
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "", description="Redis or Valkey; default the embedded Valkey's socket in HAMGATE_HOME."
     )
     secret: str = Field(

@@ -25,7 +25,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from service.config import Settings
-from service.errors import Unavailable
+from service.errors import ConfigError, Unavailable
 from service.jobs import Doorbell, Job
 
 # SQLite waits for another writer this long before it says "database is locked".
@@ -129,7 +129,7 @@ class Database:
             Unavailable: the database cannot be reached or written; nothing was stored.
         """
         session = Session(self._writing, expire_on_commit=False)
-        with _unavailable(), session, session.begin():
+        with unavailable(), session, session.begin():
             yield session
         for job in session.info.get(_RINGS, ()):
             self.doorbell.ring(job)
@@ -141,7 +141,7 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached.
         """
-        with _unavailable(), Session(self._reading, expire_on_commit=False) as session:
+        with unavailable(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     def close(self) -> None:
@@ -150,7 +150,12 @@ class Database:
 
 
 @contextlib.contextmanager
-def _unavailable() -> Iterator[None]:
+def unavailable() -> Iterator[None]:
+    """Say what a driver raises in the block in our words.
+
+    Raises:
+        Unavailable: the database cannot be reached or written.
+    """
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
@@ -170,10 +175,16 @@ def make_engine(settings: Settings) -> Engine:
     """Make the engine without opening a connection.
 
     SQLite is in WAL mode with `synchronous=FULL`: a commit is on the disk when it returns.
+
+    Raises:
+        ConfigError: the folder of the SQLite file cannot be made.
     """
     url = settings.sqlalchemy_url
     if url.startswith("sqlite"):
-        settings.home.mkdir(parents=True, exist_ok=True)
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot make {settings.home}: {error.strerror}") from error
         engine = create_engine(url, pool_size=settings.web_threads, pool_timeout=5)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

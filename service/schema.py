@@ -10,11 +10,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from service import models
 from service.config import Settings
-from service.db import make_engine
+from service.db import make_engine, unavailable
+from service.errors import ConfigError
 
 # Any number will do, as long as no other use of this database takes the same (pg_advisory_lock).
 _LOCK = 7_242_002_021
@@ -28,10 +30,14 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
     Args:
         settings: where the ledger is.
         revision: `head`, `base`, a revision, or steps such as `-1`.
+
+    Raises:
+        Unavailable: the database cannot be reached or written; nothing was changed.
+        ConfigError: there is no such revision, or the ledger is at one of a newer version.
     """
     engine = make_engine(settings)
     try:
-        with engine.connect() as connection, connection.begin():
+        with unavailable(), engine.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -42,15 +48,23 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
             else:
                 command.upgrade(config, revision)
             return before, _revision(connection)
+    except CommandError as error:
+        raise ConfigError(
+            f"{error}: not a revision of this version; a newer Hamgate may have made it"
+        ) from error
     finally:
         engine.dispose()
 
 
 def is_current(settings: Settings) -> bool:
-    """Whether the ledger is at the newest revision."""
+    """Whether the ledger is at the newest revision.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
     engine = make_engine(settings)
     try:
-        with engine.connect() as connection:
+        with unavailable(), engine.connect() as connection:
             head = ScriptDirectory.from_config(_config(connection)).get_current_head()
             return _revision(connection) == head
     finally:
