@@ -71,7 +71,7 @@ class Submission:
         """What makes two requests the same request."""
         return text.digest(
             *(
-                str(part)
+                "" if part is None else str(part)
                 for part in (
                     self.page_url, self.name, self.email, self.body, self.page_title, self.url,
                     self.parent_id, self.external_id, self.submitted_at,
@@ -324,15 +324,18 @@ def _repeat(session: Session, submission: Submission) -> Accepted | HamgateError
         matches.append(Comment.idempotency_key == submission.idempotency_key)
     if submission.external_id is not None:
         matches.append(Comment.external_id == submission.external_id)
-    row = session.execute(
+    rows = session.execute(
         select(Comment.id, Comment.status, Comment.request_digest, Comment.idempotency_key).where(
             Comment.site_id == submission.site_id, or_(*matches)
         )
-    ).first()
-    if row is None:
+    ).all()
+    if not rows:
         raise AssertionError("an insert was ignored without a conflict")
+    # Each may have been taken by another comment; then the Idempotency-Key is what answers.
+    key = submission.idempotency_key
+    row = next((row for row in rows if key is not None and row.idempotency_key == key), rows[0])
     if row.request_digest == submission.digest:
         return Accepted(row.id, Status(row.status), repeated=True)
-    if row.idempotency_key is not None and row.idempotency_key == submission.idempotency_key:
+    if key is not None and row.idempotency_key == key:
         return KeyReused("this Idempotency-Key was used with another body")
     return Duplicate(f"{submission.external_id} is the external id of {row.id}, which differs")
