@@ -5,9 +5,10 @@ The one rule: a comment is stored as it was written; everything here derives, no
 
 import base64
 import hashlib
+import ipaddress
 import re
 import unicodedata
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 _LINK = re.compile(
     r"""\b(?:https?|hxxps?)://([^\s<>"'\[\](){}|\\^`/?\#]+)|\bwww\.([^\s<>"'\[\](){}|\\^`/?\#]+)""",
@@ -18,6 +19,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Parameters that say where a reader came from, not which page it is.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|igshid", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What no host may hold (WHATWG URL, forbidden domain code points), quotes and brackets besides.
+_NOT_IN_HOST = re.compile(r"""[\s"%'()<>\[\\\]^`{|}]""")
+_BRACKETED_HOST = re.compile(r"\[[0-9a-fA-F:.]+\](?::\d*)?")
+# Letters and a symbol to Unicode, nothing to a reader: the Hangul fillers, the empty Braille cell.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def visible_length(value: str) -> int:
@@ -27,7 +33,7 @@ def visible_length(value: str) -> int:
     """
     if value.isascii():
         return sum(33 <= ord(c) <= 126 for c in value)
-    return sum(unicodedata.category(c)[0] not in "CMZ" for c in value)
+    return sum(unicodedata.category(c)[0] not in "CMZ" and c not in _BLANK for c in value)
 
 
 def has_control(value: str) -> bool:
@@ -81,21 +87,26 @@ def page_url(value: str) -> str:
         ValueError: the value is no such URL.
     """
     parts = urlsplit(value)
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+    scheme, host = parts.scheme.lower(), _host(parts.netloc, parts.hostname)
     if scheme not in _DEFAULT_PORTS or not host or has_control(value) or " " in value:
         raise ValueError("must be an absolute http or https URL")
-    if ":" in host:
-        host = f"[{host}]"
     port = parts.port  # ValueError when out of range
     if port is not None and port != _DEFAULT_PORTS[scheme]:
         host = f"{host}:{port}"
-    query = parts.query
-    if query:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=200)
-        kept = [(k, v) for k, v in pairs if not _TRACKING.fullmatch(k)]
-        if len(kept) != len(pairs):
-            query = urlencode(kept)
+    # Left out piece by piece: taking the query apart and putting it together again would spell
+    # the rest anew, and the page would have one thread with tracking and one without.
+    pieces = parts.query.split("&")
+    query = "&".join(p for p in pieces if not _TRACKING.fullmatch(unquote_plus(p.split("=")[0])))
     return urlunsplit((scheme, host, parts.path or "/", query, ""))
+
+
+def _host(netloc: str, hostname: str | None) -> str:
+    """Give the host as it stands in the one form, or nothing if it is none; IPv6 is checked."""
+    host = (hostname or "").lower()
+    if "[" in netloc:
+        bracketed = _BRACKETED_HOST.fullmatch(netloc.rpartition("@")[2])
+        return f"[{ipaddress.IPv6Address(host)}]" if bracketed else ""
+    return "" if _NOT_IN_HOST.search(host) or "" in host.removesuffix(".").split(".") else host
 
 
 def digest(*parts: str) -> str:
