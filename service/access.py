@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from service.sites import KeyView, Scope, SiteView
 # A revoked key or a changed origin list takes effect everywhere within this time.
 _REMEMBER_SECONDS = 2.0
 _REMEMBER_MOST = 10_000
+# Some proxies write the port too: 192.0.2.1:4711, [2001:db8::1]:4711.
+_HOP = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +241,14 @@ def limit_subject(address: str | None) -> str:
 
 
 def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    match = _HOP.fullmatch(text or "")
     try:
-        parsed = ipaddress.ip_address((text or "").strip("[]"))
+        parsed = ipaddress.ip_address((match[1] or match[2]) if match else text or "")
     except ValueError:
         return None
-    if parsed.version == 6 and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed
+    if parsed.version == 4:
+        return parsed
+    return parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed))  # without the zone's name
 
 
 def _credentials(scheme: str) -> str | None:
