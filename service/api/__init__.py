@@ -5,7 +5,7 @@ from flask import Response
 
 from service import access
 from service.api import comments, decisions, docs, health
-from service.errors import Forbidden
+from service.errors import Forbidden, NotFound
 from service.here import here
 
 _MAX_AGE_SECONDS = 600
@@ -24,6 +24,8 @@ def register(app: flask.Flask) -> None:
 
 @blueprint.before_request
 def _admit() -> Response | None:
+    if any("\x00" in str(part) for part in (flask.request.view_args or {}).values()):
+        raise NotFound("no id or slug holds a NUL")  # PostgreSQL would not even compare it
     # A submission is counted by its own view, which knows e-mail and thread.
     if flask.request.method == "OPTIONS":
         here().limits.hit_other()
@@ -44,11 +46,12 @@ def _preflight() -> Response:
     """Answer a browser that asks whether a page may send a request (Fetch, CORS protocol)."""
     arguments = flask.request.view_args or {}
     if "site" in arguments:
-        site = here().access.site(arguments["site"])
+        if not access.allow_origin(here().access.site(arguments["site"])):
+            raise Forbidden("this origin is not one of the site's")
     else:
         site = here().access.site_by_id(comments.site_id_of(arguments["comment_id"]))
-    if not access.allow_origin(site):
-        raise Forbidden("this origin is not one of the site's")
+        if not access.allow_origin(site):  # to strangers it is as if it were not there
+            raise NotFound("there is no such comment")
     answer = Response(status=204)
     answer.headers["Access-Control-Allow-Methods"] = "GET, POST"
     answer.headers["Access-Control-Allow-Headers"] = (

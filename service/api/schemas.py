@@ -6,7 +6,8 @@ is not listed.
 
 import functools
 import ipaddress
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import email_validator
@@ -34,6 +35,7 @@ BODY_MOST = 10_000
 URL_MOST = 2_000
 # Room for the combining marks of scripts that need several on each letter, and no more.
 _NAME_CODE_POINTS = 4 * NAME_MOST
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 _EXAMPLE_BODY = "Thank you, the second step was what I had missed."
 
 
@@ -89,9 +91,29 @@ def _link(value: str) -> str:
 
 def _ip(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value))
+        parsed = ipaddress.ip_address(value)
     except ValueError:
         raise ValueError("must be an IPv4 or IPv6 address") from None
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.scope_id is not None:
+        raise ValueError("must be an IPv4 or IPv6 address, without a zone")
+    # Else all of IPv4 would be one /64 to the limits, and no IPv4 network could be banned.
+    return str(parsed.ipv4_mapped or parsed)
+
+
+def _written_time(value: Any) -> Any:
+    """Refuse the numbers that pydantic would take for seconds since 1970, or milliseconds."""
+    if not isinstance(value, str) or not _TIME.match(value):
+        raise PydanticCustomError("datetime_type", "must be a time")
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
 
 
 def _strip(value: Any) -> Any:
@@ -158,7 +180,8 @@ Email = Annotated[
 Body = Annotated[Text, Field(max_length=BODY_MOST), AfterValidator(_body)]
 PageUrl = Annotated[Text, Field(max_length=URL_MOST), AfterValidator(_page_url)]
 Link = Annotated[Line, BeforeValidator(_strip), Field(max_length=URL_MOST), AfterValidator(_link)]
-Ip = Annotated[str, Field(max_length=45), AfterValidator(_ip)]
+Ip = Annotated[str, BeforeValidator(_strip), Field(max_length=45), AfterValidator(_ip)]
+Time = Annotated[AwareDatetime, BeforeValidator(_written_time), AfterValidator(_utc)]
 
 
 class Submission(Request):
@@ -203,7 +226,7 @@ class KeySubmission(Submission):
     referrer: Blank[Annotated[Line, Field(max_length=URL_MOST)]] = Field(
         None, description="Where the author came from."
     )
-    submitted_at: AwareDatetime | None = Field(
+    submitted_at: Blank[Time] = Field(
         None, description="When it was written, with time zone; default now."
     )
 
@@ -299,7 +322,7 @@ class CommentQuery(Request):
 
     status: Status | None = Field(None, description="Only comments with this status.")
     page_url: PageUrl | None = Field(None, description="Only comments of this page.")
-    cursor: Annotated[str, Field(max_length=30)] | None = Field(
+    cursor: Annotated[Line, Field(max_length=30)] | None = Field(
         None, description="`next_cursor` of the page before."
     )
     limit: Annotated[int, Field(ge=1, le=100)] = Field(50, description="Comments a page.")
@@ -315,7 +338,9 @@ class NewDecision(Request):
         None, description="Why; the author may see it."
     )
     seen_version: int = Field(
-        ge=1, description="`version` of the comment you looked at; another one is refused."
+        ge=1,
+        strict=True,
+        description="`version` of the comment you looked at; another one is refused.",
     )
 
 
