@@ -1,5 +1,6 @@
 """Comments: submit, read, list."""
 
+import re
 import time
 
 import flask
@@ -11,7 +12,7 @@ from service.access import Caller
 from service.api import parsing, schemas, views
 from service.api.openapi import operation
 from service.comments import Accepted, CommentView, Submission
-from service.errors import FieldError, HamgateError, Invalid, Malformed
+from service.errors import FieldError, HamgateError, Invalid, Malformed, Unavailable
 from service.here import here
 from service.limits import Counter
 from service.moderation import DecisionView
@@ -25,6 +26,7 @@ _IDEMPOTENCY_KEY_MOST = 255
 # soon after it is made and five seconds of waiting cost some fifty polls.
 _POLL_FIRST_SECONDS = 0.01
 _POLL_MOST_SECONDS = 0.1
+_DELTA_SECONDS = re.compile(r'"?([0-9]+)"?')
 
 
 @blueprint.post("/sites/<site>/comments")
@@ -46,7 +48,11 @@ def create(site: str) -> Response:
     202 means it is committed and will be decided; it is never lost. With `Prefer: wait=2` the
     answer waits for the decision and is 201 if there is one in time.
     """
-    caller = here().access.submitter(site)
+    try:
+        caller = here().access.submitter(site)
+    except HamgateError:
+        here().limits.hit_other()  # whoever tries keys or sites is limited as well
+        raise
     try:
         submission = _submission(caller)
     except HamgateError:
@@ -211,8 +217,9 @@ def _wait_seconds() -> float:
     for field in flask.request.headers.getlist("Prefer"):
         for preference in field.split(","):
             name, _, value = preference.partition(";")[0].strip().partition("=")
-            if name.strip().lower() == "wait" and value.strip('" ').isdigit():
-                return min(float(value.strip('" ')), _WAIT_MOST_SECONDS)
+            if name.strip().lower() == "wait":
+                found = _DELTA_SECONDS.fullmatch(value.strip())
+                return min(float(found[1]), _WAIT_MOST_SECONDS) if found else 0.0
     return 0.0
 
 
@@ -231,6 +238,8 @@ def _await_decision(accepted: Accepted, seconds: float) -> tuple[CommentView, De
                 return None
             time.sleep(pause)
             pause = min(pause * 1.3, _POLL_MOST_SECONDS)
+    except Unavailable:  # it is stored: a 503 would say the opposite
+        return None
     finally:
         here().waiting.release()
 
