@@ -57,6 +57,8 @@ def describe(error: HamgateError) -> dict[str, Any]:
         "status": status,
         "detail": str(error),
     }
+    if isinstance(error, errors.Unavailable):  # why is for the log: it may name hosts and users
+        problem["detail"] = "nothing was stored; try again in a moment"
     if isinstance(error, errors.Invalid):
         problem["errors"] = [
             {"pointer": fault.pointer, "message": fault.message} for fault in error.errors
@@ -81,8 +83,11 @@ def _refused(error: HamgateError) -> Response:
     if isinstance(error, errors.RateLimited):
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     elif isinstance(error, errors.Unavailable):
-        log.error("%s", error)
+        log.error("request %s: %s", flask.g.get("request_id"), error)
         answer.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    elif isinstance(error, errors.Unsupported):  # RFC 9110 section 15.5.16
+        answer.headers["Accept"] = "application/json"
+        answer.headers["Accept-Encoding"] = "identity"
     elif isinstance(error, errors.Unauthenticated):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="hamgate"'
     return answer
