@@ -6,6 +6,8 @@ one always answers.
 """
 
 import ipaddress
+import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,6 +26,9 @@ class Status(StrEnum):
     SPAM = "spam"
     DELETED = "deleted"
 
+
+# As `text.words` cuts a comment, or a blocked "free-money" would never be found in one.
+_WORD = re.compile(r"\w+")
 
 Phrase = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -61,7 +66,8 @@ class Policy(BaseModel):
 
     @cached_property
     def _words(self) -> tuple[str, ...]:
-        return tuple(" ".join(word.casefold().split()) for word in self.blocked_words)
+        folded = (unicodedata.normalize("NFKC", word).casefold() for word in self.blocked_words)
+        return tuple(filter(None, (" ".join(_WORD.findall(word)) for word in folded)))
 
     @cached_property
     def _domains(self) -> tuple[str, ...]:
