@@ -62,6 +62,7 @@ def create(session: Session, slug: str, *, name: str = "", origins: list[str]) -
         Invalid: a bad slug or origin, or the slug is taken.
     """
     errors = []
+    origins = [_as_sent(origin) for origin in origins]
     if not _SLUG.fullmatch(slug):
         errors.append(FieldError("/slug", "1 to 63 of a-z, 0-9 and hyphens between them"))
     elif session.scalar(select(Site.id).where(Site.slug == slug)) is not None:
@@ -185,6 +186,11 @@ def authenticate(session: Session, key: str) -> KeyView:
                 raise Unauthenticated("this key has been revoked")
             return KeyView(row.id, row.site_id, frozenset(Scope(scope) for scope in row.scopes))
     raise Unauthenticated("this is not a key of this server")
+
+
+def _as_sent(origin: str) -> str:
+    """Leave out a default port, as browsers do in the Origin field (RFC 6454 section 6.1)."""
+    return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
 def _hash(secret: str) -> str:
