@@ -2,25 +2,33 @@
 
 The one rule: an error that a person can mend ends with one line that says how, and exit code 1;
 wrong usage ends with 2, as everywhere.
+
+Each command imports what it needs when it runs: `hamgate up` stays in memory for as long as the
+service runs and needs next to nothing.
 """
 
 import functools
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from service import config, logs, sites
+from service import config, logs
 from service.config import Settings
-from service.db import Database
-from service.errors import HamgateError, Invalid
-from service.jobs import Doorbell
-from service.sites import Scope
+from service.errors import ConfigError, HamgateError, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from service.db import Database
+    from service.sites import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -30,22 +38,22 @@ def main() -> None:
     except Invalid as error:
         for fault in error.errors:
             click.echo(f"error: {fault.pointer.strip('/')}: {fault.message}", err=True)
-        sys.exit(1)
+    except Unavailable as error:
+        click.echo(f"error: {error}; `hamgate doctor` looks closer", err=True)
     except HamgateError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    sys.exit(1)  # without an error, click has ended the program itself
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="hamgate", message="%(prog)s %(version)s")
-@click.pass_context
-def hamgate(context: click.Context) -> None:
+def hamgate() -> None:
     """Self-hosted comment moderation.
 
     `hamgate up` starts everything on this machine. Settings come from the environment:
-    `hamgate settings` lists them.
+    `hamgate settings` lists them. Exit codes: 0 done, 1 an error that the last line explains,
+    2 wrong usage.
     """
-    context.obj = None
 
 
 def with_settings(function: F) -> F:
@@ -60,12 +68,28 @@ def with_settings(function: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def open_database(settings: Settings) -> Database:
-    """Open the ledger for a command."""
+def open_database(settings: Settings) -> "Database":
+    """Open the ledger for a command.
+
+    Raises:
+        ConfigError: there is none yet, or it is not at this version's revision.
+        Unavailable: it cannot be reached.
+    """
+    from service import schema
+    from service.db import Database
+    from service.jobs import Doorbell
+
+    if settings.embedded_database and not settings.database_file.exists():
+        raise ConfigError(
+            f"there is no database in {settings.home}; `hamgate up` makes one, or `hamgate"
+            " migrate` alone; or set HAMGATE_HOME to the folder that has it"
+        )
+    if not schema.is_current(settings):
+        raise ConfigError("the database is not at this version's revision; run `hamgate migrate`")
     return Database(settings, Doorbell(settings))
 
 
-@hamgate.command()
+@hamgate.command(short_help="Start everything on this machine and keep it running.")
 @with_settings
 def up(settings: Settings) -> None:
     """Start everything on this machine and keep it running.
@@ -78,55 +102,113 @@ def up(settings: Settings) -> None:
     sys.exit(embedded.run(settings))
 
 
-@hamgate.command()
+@hamgate.command(short_help="Run the web server alone.")
 @with_settings
 def web(settings: Settings) -> None:
-    """Run the web server alone."""
+    """Run the web server alone, on HAMGATE_HOST and HAMGATE_PORT, until SIGTERM or Ctrl-C.
+
+    It needs the database, which `hamgate migrate` prepares; without Redis it goes on.
+    """
+    from service import loopback
+
+    loopback.check_free(settings)
+    _look_at_database(settings)
     from service import web as server
 
     server.run(settings)
 
 
-@hamgate.command()
+@hamgate.command(short_help="Run a worker and its sweeper alone.")
 @with_settings
 def worker(settings: Settings) -> None:
-    """Run an RQ worker and the sweeper beside it, with the model loaded once for both."""
+    """Run an RQ worker and the sweeper beside it, until SIGTERM or Ctrl-C.
+
+    The model is loaded once for both. Without Redis, the sweeper works alone.
+    """
+    _look_at_database(settings)
     # The arrow points from the workers to the service, so they are a program of their own.
     os.environ["HAMGATE_HOME"] = str(settings.home)
     os.execv(sys.executable, [sys.executable, "-m", "workers"])
 
 
-@hamgate.command()
+def _look_at_database(settings: Settings) -> None:
+    """Warn of a database that will not do; in a child, since Alembic need not stay in memory.
+
+    Only a warning: servers that start together do not wait for each other, and an old version
+    goes on beside a new one's database while machines are upgraded in turn.
+    """
+    from service.supervision import Child
+
+    def look() -> None:
+        from service import schema
+
+        try:
+            if not schema.is_current(settings):
+                log.warning("the database is not at this version's revision: `hamgate migrate`")
+        except HamgateError as error:
+            log.warning("%s", error)
+
+    child = Child("look at the database", look)
+    child.start()
+    while child.reap() is None:
+        time.sleep(0.01)
+
+
+@hamgate.command(
+    short_help="Bring the database to its newest revision.",
+    context_settings={"ignore_unknown_options": True},  # -1 is a revision
+)
 @click.argument("revision", default="head")
+@click.option("--yes", is_flag=True, help="Go back without asking.")
 @with_settings
-def migrate(settings: Settings, revision: str) -> None:
-    """Bring the database to REVISION: head (the default), base, a revision, or -1 for one back."""
+def migrate(settings: Settings, revision: str, yes: bool) -> None:
+    """Bring the database to REVISION and print where it was and where it is.
+
+    REVISION is head (the default), a revision's name, -1 for one back, or base, which removes
+    every table. Going back deletes data, so it asks first.
+    """
     from service import schema
 
+    back = revision == "base" or revision.startswith("-")
+    if back and not yes:
+        click.confirm(f"Going back to {revision} deletes data. Go on?", abort=True, err=True)
     before, after = schema.migrate(settings, revision)
     click.echo(f"{before or 'empty'} -> {after or 'empty'}" if before != after else f"at {after}")
 
 
-@hamgate.command("settings")
+@hamgate.command("settings", short_help="List every setting.")
 def show_settings() -> None:
-    """List every setting, its default and what it is for."""
+    """List every setting, what it is for and its default.
+
+    An unknown name that begins with HAMGATE_ is an error.
+    """
     for variable, name in config.VARIABLES.items():
         field = Settings.model_fields[name]
         click.echo(f"{variable}\n    {field.description}\n    default: {config.written(name)}")
+    files = ", ".join(f"{v}_FILE" for v, name in config.VARIABLES.items() if name in config.SECRETS)
+    click.echo(f"\nFrom a file, as secrets are mounted: {files}")
 
 
-@hamgate.group()
+@hamgate.group(short_help="Make and list sites.")
 def site() -> None:
-    """Make and list sites."""
+    """Make and list sites: a site is one website whose comments are moderated."""
 
 
-@site.command("create")
+@site.command("create", short_help="Make a site.")
 @click.argument("slug")
-@click.option("--origin", "origins", multiple=True, help="Origin whose pages may submit; repeat.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Whose pages may submit, such as https://example.org; repeat for more.",
+)
 @click.option("--name", default="", help="For people; default the slug.")
 @with_settings
 def site_create(settings: Settings, slug: str, origins: tuple[str, ...], name: str) -> None:
     """Make a site; SLUG stands in its URLs."""
+    from service import sites
+
     with open_database(settings).transaction() as session:
         made = sites.create(session, slug, name=name, origins=list(origins))
     click.echo(f"made site {made.slug}")
@@ -134,90 +216,122 @@ def site_create(settings: Settings, slug: str, origins: tuple[str, ...], name: s
         click.echo("no --origin given: only keys may submit to it", err=True)
 
 
-@site.command("list")
+@site.command("list", short_help="List all sites.")
 @with_settings
 def site_list(settings: Settings) -> None:
-    """List all sites with their origins."""
+    """List all sites: slug, name and origins, separated by tabs."""
+    from service import sites
+
     with open_database(settings).reading() as session:
         found = sites.listing(session)
     for one in found:
         click.echo(f"{one.slug}\t{one.name}\t{' '.join(sorted(one.origins)) or '(keys only)'}")
+    if not found:
+        click.echo("no sites yet: hamgate site create SLUG --origin https://…", err=True)
 
 
-@hamgate.group()
+@hamgate.group(short_help="Make, list and revoke API keys.")
 def key() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list and revoke API keys, with which programs submit and moderate."""
 
 
-class _Scopes(click.ParamType[frozenset[Scope]]):
+class _Scopes(click.ParamType["frozenset[Scope]"]):
     name = "scopes"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> frozenset[Scope]:
+    ) -> "frozenset[Scope]":
+        from service.sites import Scope
+
         names = [part.strip() for part in str(value).split(",") if part.strip()]
         unknown = sorted(set(names) - set(Scope))
-        if unknown or not names:
-            self.fail(f"{', '.join(unknown) or 'nothing'}; choose from {', '.join(Scope)}")
+        if unknown:
+            self.fail(f"no such scope: {', '.join(unknown)}; choose from {', '.join(Scope)}")
+        if not names:
+            self.fail(f"name at least one of {', '.join(Scope)}")
         return frozenset(Scope(name) for name in names)
 
 
-@key.command("create")
+@key.command("create", short_help="Make a key and print it, once.")
 @click.argument("slug", metavar="SITE")
-@click.option("--scopes", type=_Scopes(), required=True, help="submit, moderate, or both.")
+@click.option(
+    "--scopes",
+    type=_Scopes(),
+    metavar="SCOPES",
+    required=True,
+    help="What it may do: submit, moderate, or submit,moderate.",
+)
 @with_settings
-def key_create(settings: Settings, slug: str, scopes: frozenset[Scope]) -> None:
+def key_create(settings: Settings, slug: str, scopes: "frozenset[Scope]") -> None:
     """Make a key for SITE and print it, once, alone on standard output."""
+    from service import sites
+
     with open_database(settings).transaction() as session:
         made = sites.create_key(session, sites.find(session, slug).id, set(scopes))
     click.echo(made)
     click.echo("keep it: only its hash is stored", err=True)
 
 
-@key.command("list")
+@key.command("list", short_help="List a site's keys.")
 @click.argument("slug", metavar="SITE")
 @with_settings
 def key_list(settings: Settings, slug: str) -> None:
-    """List the keys of SITE, without their secrets."""
+    """List the keys of SITE without their secrets: id, scopes, day made, and whether live."""
+    from service import sites
+
     with open_database(settings).reading() as session:
         for one in sites.keys(session, sites.find(session, slug).id):
             state = "live" if one.revoked_at is None else f"revoked {one.revoked_at:%Y-%m-%d}"
             click.echo(f"{one.id}\t{','.join(one.scopes)}\t{one.created_at:%Y-%m-%d}\t{state}")
 
 
-@key.command("revoke")
+@key.command("revoke", short_help="End the life of a key.")
 @click.argument("slug", metavar="SITE")
 @click.argument("key_id")
 @with_settings
 def key_revoke(settings: Settings, slug: str, key_id: str) -> None:
-    """End the life of a key of SITE; it is refused within two seconds."""
+    """End the life of a key of SITE; it is refused within two seconds.
+
+    KEY_ID is what `hamgate key list SITE` shows: key_…, not the key itself.
+    """
+    from service import sites
+
     with open_database(settings).transaction() as session:
         sites.revoke_key(session, sites.find(session, slug).id, key_id)
     click.echo(f"revoked {key_id}")
 
 
-@hamgate.command()
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@hamgate.command(short_help="Check everything, and say what to do.")
+@_JSON
 @with_settings
-def doctor(settings: Settings) -> None:
-    """Check database, Redis, model, workers and clock, and say what to do."""
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Check database, Redis, model, workers, clock, disk, sites and server.
+
+    Each line is ok, warn or fail, with the command that helps. Exit code 1 if anything failed.
+    """
     from service import doctor as checks
 
-    sys.exit(checks.run(settings))
+    sys.exit(checks.run(settings, as_json=as_json))
 
 
-@hamgate.command()
+@hamgate.command(short_help="Post a CSV file through the running server, and report.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--site", "slug", required=True, help="Site to post to.")
 @click.option("--limit", type=click.IntRange(min=1), help="Post at most so many rows.")
+@_JSON
 @with_settings
-def replay(settings: Settings, file: Path, slug: str, limit: int | None) -> None:
+def replay(settings: Settings, file: Path, slug: str, limit: int | None, as_json: bool) -> None:
     """Post the comments in a CSV FILE through the running server, and report what became of them.
 
-    Columns: text, and as far as there are label (1 is spam), author, date, group (the page).
+    Columns: text, and as far as there are label (1 is spam, 0 is not), author, date, group (the
+    page). The comments stay on the site. Exit code 1 if some were not decided.
     """
     from service import replay as replaying
 
-    sys.exit(replaying.run(settings, file, slug, limit))
+    sys.exit(replaying.run(settings, file, slug, limit, as_json=as_json))
 
 
 if __name__ == "__main__":

@@ -196,10 +196,15 @@ class Settings(BaseModel):
         return not self.redis_url
 
     @property
+    def database_file(self) -> Path:
+        """Where the ledger is if it is embedded."""
+        return self.home / "hamgate.db"
+
+    @property
     def sqlalchemy_url(self) -> str:
         """URL for the engine; plain postgres URLs are given the psycopg 3 driver."""
         if not self.database_url:
-            return f"sqlite:///{self.home / 'hamgate.db'}"
+            return f"sqlite:///{self.database_file}"
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
 
     @property
@@ -249,7 +254,8 @@ VARIABLES: Mapping[str, str] = {
     (name.upper() if name in _UNPREFIXED else f"HAMGATE_{name.upper()}"): name
     for name in Settings.model_fields
 }
-_SECRETS = {"secret", "database_url", "redis_url"}
+# Those that may come from a file, and whose value is never shown.
+SECRETS = {"secret", "database_url", "redis_url"}
 
 
 def written(name: str) -> str:
@@ -273,7 +279,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     """
     faults: list[str] = []
     values: dict[str, str] = {}
-    known = {**VARIABLES, **{f"{v}_FILE": n for v, n in VARIABLES.items() if n in _SECRETS}}
+    known = {**VARIABLES, **{f"{v}_FILE": n for v, n in VARIABLES.items() if n in SECRETS}}
     for variable, value in environ.items():
         if not value:
             continue
@@ -299,7 +305,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         faults.extend(
             f"{names[str(fault['loc'][0])]}: "
             + fault["msg"].removeprefix("Value error, ")
-            + ("" if fault["loc"][0] in _SECRETS else f", not {fault['input']!r}")
+            + ("" if fault["loc"][0] in SECRETS else f", not {fault['input']!r}")
             for fault in error.errors()
         )
     if faults:
