@@ -1,0 +1,165 @@
+"""The load generator's own process: keep-alive connections, prepared bytes, one epoll loop.
+
+It is a process by itself so that its CPU time can be told from the servers'. All requests are
+made before the clock starts; on the way back only the status and the length are looked at.
+"""
+
+import gc
+import select
+import socket
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.bench import texts
+from tests.bench.child import answer
+
+_STUCK_SECONDS = 30.0
+
+
+@dataclass
+class _Connection:
+    """A keep-alive connection with at most one request on its way."""
+
+    port: int
+    wire: socket.socket = field(init=False)
+    received: bytes = b""
+    sent_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        self.wire = socket.create_connection(("127.0.0.1", self.port), timeout=_STUCK_SECONDS)
+        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, request: bytes) -> None:
+        self.received = b""
+        self.sent_at = time.perf_counter()
+        self.wire.sendall(request)
+
+    def receive(self) -> int | None:
+        """Read what has come; give the status once the answer is whole, 0 if it never will be."""
+        data = self.wire.recv(65536)
+        if not data:
+            return 0
+        data = self.received = self.received + data
+        head, found, body = data.partition(b"\r\n\r\n")
+        if not found or len(body) < _length(head):
+            return None
+        return int(data[9:12])
+
+
+def _length(head: bytes) -> int:
+    before, found, after = head.lower().partition(b"\r\ncontent-length:")
+    if not found:
+        raise ValueError(f"an answer without a length: {before!r}")
+    return int(after.partition(b"\r\n")[0])
+
+
+class _Client:
+    """Holds the connections and the requests that are left."""
+
+    def __init__(self) -> None:
+        self._requests: Iterator[bytes] = iter(())
+        self._connections: dict[int, _Connection] = {}
+        self._poll = select.epoll()
+
+    def handle(self, order: dict[str, Any]) -> Mapping[str, Any]:
+        """Prepare or send, as ordered; see `load.Generator`."""
+        if "prepare" in order:
+            self._prepare(**order["prepare"])
+            return {}
+        return self._send(order["seconds"], order["most"])
+
+    def _prepare(
+        self,
+        port: int,
+        path: str,
+        headers: dict[str, str],
+        origin: str,
+        keyed: bool,
+        count: int,
+        connections: int,
+    ) -> None:
+        made = texts.http_requests(
+            path, f"127.0.0.1:{port}", headers, texts.generate(0, count), origin, keyed=keyed
+        )
+        self._requests = iter(made)
+        for _ in range(connections):
+            connection = _Connection(port)
+            self._connections[connection.wire.fileno()] = connection
+            self._poll.register(connection.wire, select.EPOLLIN)
+            time.sleep(0.002)  # one after the other, so that the server's processes share them
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def _send(self, seconds: float, most: int) -> dict[str, Any]:
+        """Keep every connection busy for so long or for so many requests, and wait for the last."""
+        statuses: Counter[int] = Counter()
+        latencies: list[float] = []
+        cpu = time.process_time()
+        begin = end = time.perf_counter()
+        left = most
+        busy = 0
+        for connection in self._connections.values():
+            if left and self._send_next(connection):
+                left -= 1
+                busy += 1
+        while busy:
+            ready = self._poll.poll(_STUCK_SECONDS)
+            if not ready:
+                raise TimeoutError(f"{busy} requests without an answer for {_STUCK_SECONDS} s")
+            for descriptor, _ in ready:
+                connection = self._connections[descriptor]
+                status = connection.receive()
+                if status is None:
+                    continue
+                end = time.perf_counter()
+                statuses[status] += 1
+                if 200 <= status < 300:
+                    latencies.append(end - connection.sent_at)
+                if status == 0:
+                    connection = self._reopen(descriptor)
+                if left and end - begin < seconds and self._send_next(connection):
+                    left -= 1
+                else:
+                    busy -= 1
+        return {
+            "statuses": {str(status): count for status, count in statuses.items()},
+            "elapsed_seconds": end - begin,
+            "cpu_seconds": time.process_time() - cpu,
+            **_percentiles(latencies),
+        }
+
+    def _send_next(self, connection: _Connection) -> bool:
+        request = next(self._requests, None)
+        if request is None:
+            return False
+        connection.send(request)
+        return True
+
+    def _reopen(self, descriptor: int) -> _Connection:
+        connection = self._connections.pop(descriptor)
+        self._poll.unregister(descriptor)
+        connection.wire.close()
+        connection.open()
+        self._connections[connection.wire.fileno()] = connection
+        self._poll.register(connection.wire, select.EPOLLIN)
+        return connection
+
+
+def _percentiles(latencies: list[float]) -> dict[str, float]:
+    if len(latencies) < 2:
+        only = latencies[0] * 1e3 if latencies else 0.0
+        return {"p50_ms": only, "p99_ms": only}
+    cuts = statistics.quantiles(latencies, n=100, method="inclusive")
+    return {"p50_ms": cuts[49] * 1e3, "p99_ms": cuts[98] * 1e3}
+
+
+if __name__ == "__main__":
+    answer(_Client().handle)

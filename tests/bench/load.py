@@ -1,0 +1,115 @@
+"""Load: requests over keep-alive connections from a process of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from tests.bench.child import Child
+
+# More than any of the servers answers in a second: so many requests are prepared for each.
+_MOST_A_SECOND = 8_000
+_UNLIMITED = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came back.
+
+    Attributes:
+        statuses: how many answers with each status; 0 stands for a connection that was closed.
+        elapsed_seconds: from the first request sent to the last answer received.
+        cpu_seconds: what the generator itself used.
+        p50_ms: latency of the accepted, median.
+        p99_ms: latency of the accepted, 99th percentile.
+    """
+
+    statuses: Mapping[int, int]
+    elapsed_seconds: float
+    cpu_seconds: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def accepted(self) -> int:
+        """Answers with 2xx; only these count."""
+        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)
+
+    @property
+    def refused(self) -> int:
+        """All other answers."""
+        return sum(self.statuses.values()) - self.accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to send where.
+
+    Attributes:
+        port: on 127.0.0.1.
+        path: to POST to.
+        origin: of the page that submits.
+        connections: how many, each with one request on its way at a time.
+        headers: sent with each request.
+        keyed: whether each request has its own Idempotency-Key.
+    """
+
+    port: int
+    path: str
+    origin: str
+    connections: int = 64
+    headers: Mapping[str, str] = field(default_factory=dict)
+    keyed: bool = False
+
+
+class Generator:
+    """A running load generator, connected, with its requests ready."""
+
+    def __init__(self, target: Target, *, seconds: float = 0.0, count: int = 0) -> None:
+        """Start it.
+
+        Args:
+            target: what to send where.
+            seconds: how long it will be sending in all; or
+            count: how many it will send in all.
+        """
+        self._child = Child("tests.bench.client")
+        self._target = target
+        self._count = count or int(seconds * _MOST_A_SECOND) + target.connections
+
+    def __enter__(self) -> "Generator":
+        target = self._target
+        try:
+            self._child.ask(
+                {
+                    "prepare": {
+                        "port": target.port,
+                        "path": target.path,
+                        "origin": target.origin,
+                        "connections": target.connections,
+                        "headers": dict(target.headers),
+                        "keyed": target.keyed,
+                        "count": self._count,
+                    }
+                }
+            )
+        except BaseException:
+            self._child.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._child.__exit__(kind, error, trace)
+
+    def run(self, *, seconds: float = 60.0, most: int = _UNLIMITED) -> Load:
+        """Keep all connections busy for so long or for so many requests; nothing is left behind.
+
+        It ends earlier when all prepared requests have been sent.
+        """
+        answer = self._child.ask({"seconds": seconds, "most": most})
+        statuses = {int(status): count for status, count in answer.pop("statuses").items()}
+        return Load(statuses=statuses, **answer)

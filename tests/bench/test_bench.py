@@ -1,0 +1,70 @@
+"""The benchmark itself runs: every row once, for a moment, so that it cannot rot unseen."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.bench import machine, report, rows
+from tests.bench.load import Generator
+from tests.bench.machine import Calibration, Spinners
+from tests.bench.report import Round
+from tests.bench.rows import REFERENCE, Row
+from tests.bench.servers import Stage
+
+pytestmark = pytest.mark.process
+
+_SECONDS = 0.1
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    made = Stage(tmp_path_factory.mktemp("bench"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("row", rows.ROWS, ids=lambda row: row.name)
+def test_row_gives_every_figure_of_its_table(row: Row, stage: Stage) -> None:
+    figures = row.measure(stage, _SECONDS)
+    assert all(value >= 0 for value in figures.values())
+    columns = {key for _, key, _ in report.TABLES[row.table].columns}
+    assert set(figures) <= columns
+
+
+def test_calibration_measures_loop_ping_and_fsync(stage: Stage) -> None:
+    with stage.valkey() as (_, valkey_socket):
+        speed = machine.calibrate(stage.folder, valkey_socket)
+    assert min(speed.loop_ms, speed.ping_us, speed.fsync_us) > 0
+
+
+def test_spinners_end_with_their_block() -> None:
+    with Spinners() as spinners:
+        started = list(spinners.processes)
+        assert all(process.poll() is None for process in started)
+    assert all(process.poll() is not None for process in started)
+
+
+def test_generator_counts_only_what_was_accepted(stage: Stage) -> None:
+    with stage.parts("sqlite") as here:
+        target = replace(here.target, connections=4)
+        with Generator(target, count=20) as generator:
+            assert generator.run(most=20).statuses == {202: 20}
+        elsewhere = replace(target, path="/api/v1/sites/none/comments")
+        with Generator(elsewhere, count=20) as generator:
+            load = generator.run(most=20)
+    assert (load.accepted, load.statuses) == (0, {404: 20})
+
+
+def test_report_states_intake_against_the_reference_of_the_same_round() -> None:
+    speed = Calibration(loop_ms=10, ping_us=20, fsync_us=30)
+    rounds = [Round(speed), Round(speed)]
+    row = rows.choose(["intake-sqlite"])[1]
+    for one, rate in zip(rounds, (1000, 3000), strict=True):
+        one.add(REFERENCE, {"requests_per_second": rate, "all_ms": 0.5})
+        one.add(row, {"requests_per_second": rate / 2, "all_ms": 1.0})
+    written = report.markdown(machine.describe(Path()), rounds, [REFERENCE, row])
+    assert "| intake-sqlite | 1,000 (500–1,500) | 0.50 | 1.000 | 2.00 |" in written
+    json.dumps([one.figures for one in rounds])
