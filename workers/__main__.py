@@ -6,7 +6,9 @@ The model is loaded once, here, before the first fork; every process below share
 import gc
 import logging
 import os
+import sys
 
+import redis
 from rq import Worker
 
 from service import config, jobs, logs
@@ -15,7 +17,7 @@ from service.jobs import Job
 from service.supervision import Child, Supervisor
 from workers import classification, context, sweeper
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("workers")
 
 
 def main() -> None:
@@ -37,15 +39,19 @@ def main() -> None:
 
 def _work(settings: Settings) -> None:
     connection = jobs.connect_blocking(settings)
-    # One queue for each process: with several, RQ pops in a way that can lose a job.
-    worker = Worker(
-        [jobs.queue(Job.CLASSIFY, connection)],
-        connection=connection,
-        serializer="json",
-        default_result_ttl=0,
-        log_job_description=False,
-    )
-    worker.work(logging_level="WARNING", with_scheduler=False)
+    try:
+        # One queue for each process: with several, RQ pops in a way that can lose a job.
+        worker = Worker(
+            [jobs.queue(Job.CLASSIFY, connection)],
+            connection=connection,
+            serializer="json",
+            default_result_ttl=0,
+            log_job_description=False,
+        )
+        worker.work(logging_level="WARNING", with_scheduler=False)
+    except redis.RedisError as error:
+        log.warning("Redis does not answer (%s); the sweeper works alone until it does", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
