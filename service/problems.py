@@ -129,6 +129,7 @@ _WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not a field of this request",
     "string_type": "must be text",
+    "string_unicode": "must not contain half of a surrogate pair",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "bool_type": "must be true or false",
@@ -147,6 +148,8 @@ _WORDS = {
 
 
 def _message(kind: str, message: str, fault: Any) -> str:
+    if kind in ("too_long", "too_short") and isinstance(fault["input"], str):
+        kind = f"string_{kind}"  # pydantic's name where other checks of the text come first
     words = _WORDS.get(kind)
     if words is None:
         return message.removeprefix("Value error, ")

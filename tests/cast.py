@@ -99,3 +99,15 @@ def decisions_by_comment(database: Database) -> dict[str, list[Decision]]:
         for decision in session.scalars(select(Decision).order_by(Decision.comment_version)):
             found.setdefault(decision.comment_id, []).append(decision)
     return found
+
+
+def json_of(answer: TestResponse) -> dict[str, Any]:
+    """Give the JSON object that was answered."""
+    assert isinstance(answer.json, dict)
+    return answer.json
+
+
+def faults(answer: TestResponse) -> dict[str, str]:
+    """Give the message to each field that a 422 names, by pointer."""
+    assert answer.status_code == 422, answer.text
+    return {fault["pointer"]: fault["message"] for fault in json_of(answer)["errors"]}

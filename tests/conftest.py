@@ -1,11 +1,13 @@
 """Real parts for the tests: a real Valkey, a real PostgreSQL, SQLite files as in production."""
 
+import contextlib
 import itertools
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
 from service.scoring import Scorer
+from service.sites import SiteView
+from tests.cast import make_key, make_site
 
 DATABASES = ("sqlite", "postgresql")
 _numbers = itertools.count()
@@ -132,17 +136,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "hamgate.db"
 
 
-@pytest.fixture
-def new_ledger(
-    database_kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[[], str]]:
-    """Makes an empty, migrated ledger and gives its URL."""
+@contextlib.contextmanager
+def ledgers(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[[], str]]:
+    """Give what makes an empty, migrated ledger and names its URL; drop them all at the end."""
     made: list[str] = []
 
     def make() -> str:
-        if database_kind == "sqlite":
+        if kind == "sqlite":
             template = request.getfixturevalue("sqlite_template")
-            path = tmp_path / f"ledger{next(_numbers)}.db"
+            path = folder / f"ledger{next(_numbers)}.db"
             shutil.copy(template, path)
             return f"sqlite:///{path}"
         url = request.getfixturevalue("postgres_url")
@@ -159,6 +161,15 @@ def new_ledger(
         ) as connection:
             for name in made:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def new_ledger(
+    database_kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[], str]]:
+    """Makes an empty, migrated ledger and gives its URL."""
+    with ledgers(database_kind, request, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -223,6 +234,47 @@ def app(settings: Settings) -> Iterator[flask.Flask]:
 @pytest.fixture
 def client(app: flask.Flask) -> FlaskClient:
     return app.test_client()
+
+
+@dataclass(frozen=True)
+class Door:
+    """An application with the site `blog` and a key of that site with both scopes."""
+
+    app: flask.Flask
+    client: FlaskClient
+    database: Database
+    site: SiteView
+    key: str
+
+
+@pytest.fixture(scope="module")
+def door(
+    database_kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_valkey: Valkey,
+) -> Iterator[Door]:
+    """One application for all tests of a module that do not look at what others stored.
+
+    Nobody is limited.
+    """
+    home = tmp_path_factory.mktemp("door")
+    limits = ("ADDRESS", "EMAIL", "THREAD", "SITE", "OTHER")
+    with ledgers(database_kind, request, home) as new_ledger:
+        app = create_app(
+            config.from_environ(
+                {
+                    "HAMGATE_HOME": str(home),
+                    "DATABASE_URL": new_ledger(),
+                    "REDIS_URL": shared_valkey.url,
+                    **{f"HAMGATE_LIMIT_{name}": "9999999/second" for name in limits},
+                }
+            )
+        )
+        database = database_of(app)
+        site = make_site(database)
+        yield Door(app, app.test_client(), database, site, make_key(database, site))
+        database.close()
 
 
 def database_of(app: flask.Flask) -> Database:
