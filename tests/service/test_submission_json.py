@@ -1,14 +1,17 @@
 """Bodies: what two readers could take for two things is refused, and so is what is too much."""
 
 import gzip
+import http.client
 import json
 
 import pytest
 from werkzeug.test import TestResponse
 
 from service.api.parsing import BODY_MOST_BYTES
-from tests.cast import ORIGIN, faults, json_of, make_body
+from service.config import Settings
+from tests.cast import ORIGIN, faults, json_of, make_body, make_site, open_ledger
 from tests.conftest import Door
+from tests.system import System
 
 _GOOD = json.dumps(make_body())
 
@@ -161,6 +164,43 @@ def test_what_is_not_utf_8_without_a_mark_is_malformed(door: Door, sent: bytes) 
 def test_a_pair_of_escaped_surrogates_is_one_character(door: Door) -> None:
     assert _post(door, _with('"page_title": "\\ud83d\\ude00"')).status_code == 202
     assert set(faults(_post(door, _with('"page_title": "\\ude00\\ud83d"')))) == {"/page_title"}
+
+
+@pytest.mark.process
+def test_the_real_server_takes_and_refuses_chunked_bodies(settings: Settings) -> None:
+    database = open_ledger(settings)
+    make_site(database)
+    database.close()
+    most = _GOOD.ljust(BODY_MOST_BYTES).encode()
+    system = System(
+        {
+            "HAMGATE_HOME": str(settings.home),
+            "DATABASE_URL": settings.database_url,
+            "REDIS_URL": settings.redis_url,
+            "HAMGATE_WEB_PROCESSES": "1",
+        }
+    )
+    try:
+        system.start("web")
+        for body, status in ((most, 202), (most + b" ", 413), (b"", 400)):
+            assert _send_in_chunks(system.port, body) == status
+    finally:
+        system.stop()
+
+
+def _send_in_chunks(port: int, body: bytes) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        connection.request(
+            "POST",
+            "/api/v1/sites/blog/comments",
+            iter([body[start : start + 1000] for start in range(0, len(body), 1000)]),
+            {"Origin": ORIGIN, "Content-Type": "application/json"},
+            encode_chunked=True,
+        )
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def _with(more: str) -> str:
