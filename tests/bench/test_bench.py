@@ -1,4 +1,4 @@
-"""The benchmark itself runs: every row once, for a moment, so that it cannot rot unseen."""
+"""The benchmark itself runs: every kind of row, for a moment, so that it cannot rot unseen."""
 
 import json
 from collections.abc import Iterator
@@ -17,6 +17,16 @@ from tests.bench.servers import Stage
 pytestmark = pytest.mark.process
 
 _SECONDS = 0.1
+# Each kind of row, each of its variants, and each database; the others are made of the same.
+_NAMES = (
+    "reference",
+    "intake-sqlite-keyed",
+    "intake-postgresql-worker",
+    "decisions-sqlite",
+    "decisions-postgresql",
+    "latency-postgresql",
+    "memory",
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     made.close()
 
 
-@pytest.mark.parametrize("row", rows.ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", rows.choose(_NAMES), ids=lambda row: row.name)
 def test_row_gives_every_figure_of_its_table(row: Row, stage: Stage) -> None:
     figures = row.measure(stage, _SECONDS)
     assert all(value >= 0 for value in figures.values())
