@@ -1,6 +1,7 @@
 """The benchmark itself runs: every kind of row, for a moment, so that it cannot rot unseen."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +31,13 @@ _NAMES = (
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    made = Stage(tmp_path_factory.mktemp("bench"))
-    yield made
-    made.close()
+def stage() -> Iterator[Stage]:
+    # Not in pytest's folder: every pytest that starts closes that one to other users, and
+    # PostgreSQL runs as another user where the tests are run by root.
+    with tempfile.TemporaryDirectory(prefix="hamgate-bench-") as name:
+        made = Stage(Path(name))
+        yield made
+        made.close()
 
 
 @pytest.mark.parametrize("row", rows.choose(_NAMES), ids=lambda row: row.name)
