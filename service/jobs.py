@@ -44,7 +44,8 @@ def connect(settings: Settings) -> redis.Redis:
         settings.redis_address,
         socket_timeout=0.5,
         socket_connect_timeout=0.5,
-        retry=Retry(NoBackoff(), 1),
+        # Again on a connection that had gone stale; not on silence, which would only take longer.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         health_check_interval=0,
     )
     return client

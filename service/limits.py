@@ -180,11 +180,11 @@ def counted() -> list[Count]:
 def headers(counts: Sequence[Count]) -> dict[str, str]:
     """Give the RateLimit fields (draft-ietf-httpapi-ratelimit-headers-10).
 
-    `RateLimit` speaks of the counter with the fewest requests left.
+    `RateLimit` speaks of the counter that is full, else of the one with the fewest requests left.
     """
     if not counts:
         return {}
-    tightest = min(counts, key=lambda count: count.remaining)
+    tightest = min(counts, key=lambda count: (not count.full, count.remaining))
     return {
         "RateLimit-Policy": ", ".join(
             f'"{c.name}";q={c.limit.amount};w={c.limit.window_seconds}' for c in counts
