@@ -110,19 +110,36 @@ def _lock(settings: Settings, supervisor: Supervisor) -> int:
     file = os.open(settings.home / "run" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(file, True)
     deadline = time.monotonic() + _LOCK_WITHIN_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if supervisor.stopping or time.monotonic() > deadline:
-                os.close(file)
-                raise ConfigError(
-                    f"another `hamgate up` uses {settings.home}; stop it, or set HAMGATE_HOME"
-                    " to another folder"
-                ) from None
-            time.sleep(0.1)
-        else:
-            return file
+    while not _try_lock(file):
+        owner = os.pread(file, 20, 0).decode().strip()
+        if supervisor.stopping or _lives(owner) or time.monotonic() > deadline:
+            os.close(file)
+            raise ConfigError(
+                f"another `hamgate up` (process {owner}) uses {settings.home}; stop it, or set"
+                " HAMGATE_HOME to another folder"
+            )
+        time.sleep(0.1)
+    os.truncate(file, 0)
+    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+    return file
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):  # taken just now, or what a killed one left behind
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _valkey_folder(settings: Settings) -> Path:

@@ -19,7 +19,7 @@ from rich.console import Console
 from service import loopback, sites
 from service.config import Settings
 from service.db import Database
-from service.errors import ConfigError, HamgateError
+from service.errors import ConfigError, HamgateError, NotFound
 from service.jobs import Doorbell
 from service.replay import report, rows
 from service.replay.outcomes import Outcomes
@@ -147,7 +147,7 @@ def _key(database: Database, slug: str) -> Iterator[str]:
     try:
         yield key
     finally:
-        with database.transaction() as session:
+        with contextlib.suppress(NotFound), database.transaction() as session:
             sites.revoke_key(session, site.id, key_id)
 
 
