@@ -11,7 +11,7 @@ import flask
 from pydantic import BaseModel, ValidationError
 
 from service import problems
-from service.errors import Malformed, TooLarge, Unsupported
+from service.errors import FieldError, Invalid, Malformed, TooLarge, Unsupported
 
 BODY_MOST_BYTES = 32 * 1024
 _DEPTH_MOST = 8
@@ -38,8 +38,11 @@ def query(schema: type[M]) -> M:
     """Read the current request's query string as `schema`.
 
     Raises:
-        Invalid: unknown or wrong parameters; every fault at once.
+        Invalid: unknown, wrong or repeated parameters; every fault at once.
     """
+    repeated = [name for name, values in flask.request.args.lists() if len(values) > 1]
+    if repeated:
+        raise Invalid([FieldError(f"/{name}", "must stand only once") for name in repeated])
     try:
         return schema.model_validate(flask.request.args.to_dict())
     except ValidationError as error:

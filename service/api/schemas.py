@@ -320,9 +320,9 @@ class CommentPage(Answer):
 class CommentQuery(Request):
     """What to list."""
 
-    status: Status | None = Field(None, description="Only comments with this status.")
-    page_url: PageUrl | None = Field(None, description="Only comments of this page.")
-    cursor: Annotated[Line, Field(max_length=30)] | None = Field(
+    status: Blank[Status] = Field(None, description="Only comments with this status.")
+    page_url: Blank[PageUrl] = Field(None, description="Only comments of this page.")
+    cursor: Blank[Annotated[Line, Field(max_length=30)]] = Field(
         None, description="`next_cursor` of the page before."
     )
     limit: Annotated[int, Field(ge=1, le=100)] = Field(50, description="Comments a page.")
