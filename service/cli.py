@@ -144,7 +144,7 @@ def _look_at_database(settings: Settings) -> None:
 
         try:
             if not schema.is_current(settings):
-                log.warning("the database is not at this version's revision: `hamgate migrate`")
+                log.warning("the database is not at this version's revision; run `hamgate migrate`")
         except HamgateError as error:
             log.warning("%s", error)
 

@@ -5,9 +5,7 @@ what workers did is counted in Redis as they do it, since a forked child's own c
 die with it.
 """
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -83,16 +81,6 @@ def _requests() -> CollectorRegistry:
     together = CollectorRegistry()
     try:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-    except ValueError:  # no folder to share counters through: see `share`
+    except ValueError:  # no folder to share counters through: see `service.web`
         return REGISTRY
     return together
-
-
-def share(folder: Path) -> dict[str, str]:
-    """Make the folder through which web processes share counters, empty; give its variable.
-
-    The variable has to be in the environment before the processes import prometheus_client.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}

@@ -1,23 +1,33 @@
 """`hamgate web`: the web server (granian's WSGI server, half the CPU of gunicorn's threads)."""
 
 import os
+import shutil
+from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from service import metrics
 from service.config import Settings
+from service.errors import ConfigError
 
 _HEADERS_WITHIN_MS = 10_000
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the home cannot be written.
+    """
     os.environ["HAMGATE_HOME"] = str(settings.home)
-    os.environ.update(metrics.share(settings.home / "run" / "metrics"))
+    # prometheus_client reads this when it is imported, so nothing above may import it.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.home / "run" / "metrics"))
+    # Imported before the web processes are forked, it is in memory once for all of them.
+    from service import app
+
     Granian(
-        "service.app:create_app",
+        f"{app.__name__}:create_app",
         factory=True,
         interface=Interfaces.WSGI,
         address=settings.host,
@@ -33,3 +43,13 @@ def run(settings: Settings) -> None:
         workers_kill_timeout=10,
         log_enabled=False,
     ).serve()
+
+
+def _empty(folder: Path) -> Path:
+    """Make the folder through which web processes share their counters, empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make {folder}: {error.strerror}; set HAMGATE_HOME") from error
+    return folder

@@ -240,6 +240,17 @@ def test_a_home_that_cannot_be_made_is_one_line(command: Command, tmp_path: Path
         assert str(tmp_path / "file" / "home") in ended.err
 
 
+def test_a_home_that_cannot_be_made_ends_the_web_server_with_the_reason(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    ended = command("web", HAMGATE_HOME=str(tmp_path / "file"), HAMGATE_PORT=str(free_port()))
+
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith(f"error: cannot make {tmp_path / 'file'}")
+
+
 def test_migrate_says_where_the_database_was_and_is(command: Command, home: Path) -> None:
     first = command("migrate")
     second = command("migrate")

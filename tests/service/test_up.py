@@ -108,11 +108,14 @@ class Up:
         wait_until(has_decision)
         return answer
 
-    def get(self, path: str) -> dict[str, Any]:
+    def read(self, path: str) -> str:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", path)
-            return json.loads(connection.getresponse().read())  # type: ignore[no-any-return]
+            return connection.getresponse().read().decode()
+
+    def get(self, path: str) -> dict[str, Any]:
+        return json.loads(self.read(path))  # type: ignore[no-any-return]
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
@@ -182,6 +185,21 @@ def test_the_addresses_it_prints_are_there(running: Up) -> None:
         with contextlib.closing(connection):
             connection.request("GET", path)
             assert connection.getresponse().status == 200
+
+
+def test_metrics_count_the_requests_of_all_web_processes(running: Up) -> None:
+    for _ in range(20):
+        running.get("/readyz")
+
+    def counted() -> bool:
+        found = re.search(
+            r'^hamgate_http_requests_total{route="/readyz",status="200"} (\S+)$',
+            running.read("/metrics"),
+            re.MULTILINE,
+        )
+        return found is not None and float(found[1]) >= 20
+
+    wait_until(counted)
 
 
 def test_the_home_is_private(running: Up) -> None:
