@@ -25,17 +25,20 @@ PLACEHOLDERS: Final = {
 }
 """Private-use words that stand for a whole class in the folded text, and how to show them."""
 
-
-_ENDINGS: Final = "|".join(
-    json.loads(Path(__file__).with_name("domains.json").read_text(encoding="utf-8"))["endings"]
-)
+_DOMAINS: Final = json.loads(Path(__file__).with_name("domains.json").read_text(encoding="utf-8"))
+_ENDING: Final = "|".join(_DOMAINS["endings"])
+_BARE_ENDING: Final = "|".join(_DOMAINS["bare_endings"])
+_HOST: Final = r"(?<![\w@.\-/$])(?:[a-z0-9\u00df-\u024f\u0400-\u04ff][\w\-]{0,62}\.){1,8}"
+_REST: Final = r"[^\s<>\"'\[\]{}|\\^]"
+# A bare "name.ending" counts only for endings that code, file names and typing errors seldom
+# hit ("list.in", "it works.to"); the others need a path behind them.
 _LINK: Final = re.compile(
-    r"(?:(?:https?|ftp)://|\bwww\.)[^\s<>\"'\[\]{}|\\^]++"
-    rf"|(?<![\w@.\-/])(?:[a-z0-9\u00df-\u024f\u0400-\u04ff][\w\-]{{0,62}}\.){{1,8}}(?:{_ENDINGS})(?![\w\-@])(?:[/?#:][^\s<>\"'\[\]]*+)?"
+    rf"(?:(?:https?|ftp)://|\bwww\.){_REST}++"
+    rf"|{_HOST}(?:(?:{_BARE_ENDING})(?![\w\-@(])(?:[/?#:]{_REST}*+)?|(?:{_ENDING})/{_REST}*+)"
 )
 _NOT_A_LINK: Final = re.compile(
-    r"(?:asp|ado|vb|paint|mono|lucene|node|socket|next|system|require|import|this|self|string|"
-    r"console|file|path|index|readme|main|test)\.(?:net|io|me|in|it|to|sh|co|us)$"
+    r"(?:asp|ado|vb|paint|mono|lucene|log4|n?hibernate|the|of|using|for|in|to|and|a|with|"
+    r"self|this|string|file|path|system)\.net$"
 )
 _EMAIL: Final = re.compile(r"(?<![\w.+\-])[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,5}")
 _SPELT_EMAIL: Final = re.compile(
@@ -43,21 +46,23 @@ _SPELT_EMAIL: Final = re.compile(
     r"\s{0,2}[\[({<]?\s?\bdot\b\s?[\])}>]?\s{0,2}(?:com|net|org|info|de|ru|uk|co)\b"
 )
 _SPELT_DOT: Final = re.compile(
-    r"(?<![\w\-])([\w\-]{2,63})(?:\s{0,2}[\[({<]\s?(?:dot|\.|d0t|punto|punkt|точка)\s?[\])}>]\s{0,2}|"
-    r"\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s?|\s?,(?=com\b|net\b|ru\b))"
+    r"(?<![\w\-])([\w\-]{2,63})"
+    r"(?:\s{0,2}[\[({<]\s?(?:dot|\.|d0t|punto|punkt|точка)\s?[\])}>]\s{0,2}"
+    r"|\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s(?!net)|\s?,(?=com\b|ru\b))"
     r"(com|net|org|info|xyz|ru|co|site|online|shop|top|io|me|biz|club|vip)(?!\w)"
 )
 _DOT_WORD: Final = re.compile(
-    r"dot|d0t|punkt|punto|точка|[\[({<]\s?\.\s?[\])}>]|\s\.\s?[cnoi]|,com\b|,net\b|,ru\b"
+    r"dot|d0t|punkt|punto|точка|[\[({<]\s?\.\s?[\])}>]|\s\.\s[coirxstmbv]|,com\b|,ru\b"
 )
-_DOMAIN_END: Final = re.compile(rf"\.(?:{_ENDINGS})(?!\w)")
+_DOMAIN_END: Final = re.compile(rf"\.(?:(?:{_BARE_ENDING})(?!\w)|(?:{_ENDING})/)")
 _HXXP: Final = re.compile(
     r"\bh(?:xx|\*\*|\+\+|__|tt|t|ttt)p(s?)\s?(?::|\[:\]|\(:\))\s?(?:/|\\){1,2}\s?"
 )
 _BRACKET_DOT: Final = re.compile(r"(?<=\w)[\[({]\s?\.\s?[\])}](?=\w)")
 _PHONE: Final = re.compile(
-    r"(?<![\w.\-/])(?!\d{4}-\d\d-\d\d)(?!\d{1,3}\.\d{1,3}\.\d{1,3}\.\d)"
-    r"(?:\+\s?\(?\d(?:[\s().\-]{0,2}\d){7,14}|\(?\d(?:[\s().\-]{0,2}\d){8,14})(?![\w.])"
+    r"(?<![\w.\-/$])(?!\d{4}-\d\d-\d\d)"
+    r"(?:(?:\+|00)\s?\(?\d(?:[\s().\-]{0,2}\d){7,13}"
+    r"|\(?\d{3,4}\)?[\s.\-]{1,2}\d{3,4}[\s.\-]\d{3,4}|\d{5}[\s\-]\d{5,6}|[06-9]\d{9,10})(?![\w.])"
 )
 _HANDLE: Final = re.compile(r"(?<![\w@])@[\w.]{2,40}")
 _MONEY: Final = re.compile(r"[$€£¥₹₽]\s?\d[\d.,]{0,20}[kKmM]?(?!\w)")

@@ -34,6 +34,7 @@ class Block(IntEnum):
     URL = 3
     LINK = 4
     CROSS = 5
+    RUNS = 6
 
 
 class Part(IntEnum):
@@ -45,7 +46,7 @@ class Part(IntEnum):
     LINK = 3
 
 
-_BITS: Final = (18, 19, 16, 16, 16, 17)
+_BITS: Final = (18, 19, 16, 16, 16, 17, 18)
 _OFFSETS: Final = tuple(sum(1 << bits for bits in _BITS[:place]) for place in range(len(_BITS)))
 N_GRAMS: Final = sum(1 << bits for bits in _BITS)
 """Number of n-gram columns; the columns of `FACTS` follow them."""
@@ -56,12 +57,18 @@ BLOCK_SLICES: Final = {
 }
 """The columns of each block."""
 
+SCALES: Final = {Block.WORDS: 2.0, Block.LINK: 2.0}
+"""Length of each block's part of a row, where it is not 1: words say more than characters
+(YouTube, one video left out: caught at 1 % of ham from .840 to .870)."""
+
+_BLOCK_SCALE: Final = np.array([SCALES.get(block, 1.0) for block in Block])
 _BLOCK_OF: Final = np.repeat(np.arange(len(_BITS)), [1 << (bits - 16) for bits in _BITS])
 _WORD_BLOCK: Final = np.array([Block.WORDS, Block.NAME, Block.URL, Block.LINK], dtype=np.int64)
 _CHAR_BLOCK: Final = np.array([Block.CHARS, Block.NAME, Block.URL, Block.LINK], dtype=np.int64)
 _OFFSET: Final = np.array(_OFFSETS, dtype=np.int64)
 _SHIFT: Final = np.array([64 - bits for bits in _BITS], dtype=np.uint64)
 _CHAR_LENGTHS: Final = (3, 4, 5)
+_RUN_LENGTH: Final = 5
 _FIRST_WIDE: Final = 0x1100
 
 _BASE: Final = 0x9E3779B97F4A7C15
@@ -84,7 +91,7 @@ class Spans:
         row: (n_spans,) row of each n-gram occurrence.
         column: (n_spans,) its column, below `N_GRAMS`.
         word: (n_spans,) index of its (first) word.
-        is_pair: (n_spans,) whether it spans that word and the next.
+        words: (n_spans,) how many words it spans, 1 to 3.
         facts: (n_rows, n_facts) the structural features.
     """
 
@@ -96,7 +103,7 @@ class Spans:
     row: Integers
     column: Integers
     word: Integers
-    is_pair: NDArray[np.bool_]
+    words: Integers
     facts: Floats
 
 
@@ -115,6 +122,25 @@ class Grouped:
     column: Integers
     count: Integers
     of_span: Integers
+
+
+class _Found:
+    """The n-grams found so far, one entry of each list per kind."""
+
+    def __init__(self) -> None:
+        self.hashes: list[Hashes] = []
+        self.owners: list[Integers] = []
+        self.blocks: list[Integers] = []
+        self.words: list[int] = []
+
+    def add(
+        self, hashes: Hashes, owners: Integers, blocks: Integers | Block, words: int = 1
+    ) -> None:
+        """Add one kind."""
+        self.hashes.append(hashes)
+        self.owners.append(owners)
+        self.blocks.append(np.full(len(owners), blocks) if isinstance(blocks, Block) else blocks)
+        self.words.append(words)
 
 
 class _Powers:
@@ -184,25 +210,21 @@ def span(contents: Sequence[Content]) -> Spans:
     word_hash = (prefix[end] - prefix[start]) * down[start]
     first = np.flatnonzero(word_text[1:] == word_text[:-1])
     pair_hash = word_hash[first] * _PAIR + word_hash[first + 1]
-    words = np.arange(len(start))
-    hashes = [word_hash, pair_hash]
-    owners = [words, first]
-    blocks = [_WORD_BLOCK[word_part], _WORD_BLOCK[word_part[first]]]
+    third = np.flatnonzero(word_text[2:] == word_text[:-2])
+    triple_hash = (word_hash[third] * _PAIR + word_hash[third + 1]) * _PAIR + word_hash[third + 2]
+    found = _Found()
+    found.add(word_hash, np.arange(len(start)), _WORD_BLOCK[word_part])
+    found.add(pair_hash, first, _WORD_BLOCK[word_part[first]], words=2)
+    found.add(triple_hash, third, _WORD_BLOCK[word_part[third]], words=3)
     crossed = has_url[word_row] & (word_part == Part.BODY)
-    for one_hash, owner in ((word_hash, words), (pair_hash, first)):
+    for hashes, owner, words in ((word_hash, np.arange(len(start)), 1), (pair_hash, first, 2)):
         chosen = np.flatnonzero(crossed[owner])
-        hashes.append(one_hash[chosen])
-        owners.append(owner[chosen])
-        blocks.append(np.full(len(chosen), Block.CROSS, dtype=np.int64))
-    n_words, n_pairs, n_crossed = len(start), len(first), len(hashes[2])
-    for char_hash, owner in _char_spans(codes, is_space, prefix, down):
-        hashes.append(char_hash)
-        owners.append(owner)
-        blocks.append(_CHAR_BLOCK[word_part[owner]])
-    word = np.concatenate(owners)
-    is_pair = np.zeros(len(word), dtype=np.bool_)
-    is_pair[n_words : n_words + n_pairs] = True
-    is_pair[n_words + n_pairs + n_crossed : n_words + n_pairs + n_crossed + len(hashes[3])] = True
+        found.add(hashes[chosen], owner[chosen], Block.CROSS, words=words)
+    for hashes, owner in _char_spans(codes, is_space, prefix, down):
+        found.add(hashes, owner, _CHAR_BLOCK[word_part[owner]])
+    run_hash, owner = _run_spans(codes, is_space, word_text, word_part)
+    found.add(run_hash, owner, Block.RUNS)
+    word = np.concatenate(found.owners)
     return Spans(
         text=joined,
         word_start=start,
@@ -210,9 +232,9 @@ def span(contents: Sequence[Content]) -> Spans:
         word_row=word_row,
         word_part=word_part,
         row=word_row[word],
-        column=_columns(np.concatenate(hashes), np.concatenate(blocks)),
+        column=_columns(np.concatenate(found.hashes), np.concatenate(found.blocks)),
         word=word,
-        is_pair=is_pair,
+        words=np.repeat(found.words, [len(owner) for owner in found.owners]),
         facts=np.array(facts, dtype=np.float64).reshape(len(contents), len(FACTS)),
     )
 
@@ -232,30 +254,36 @@ def group(spans: Spans) -> Grouped:
 
 
 def weigh(grouped: Grouped, rarity: NDArray[np.float32], n_rows: int) -> Floats:
-    """Return the value of each distinct n-gram: damped count by rarity, unit length per block.
+    """Return the value of each distinct n-gram: damped count by rarity, scaled per block.
 
     Args:
         grouped: The distinct n-grams.
-        rarity: (N_GRAMS,) inverse document frequency of each column.
+        rarity: (N_GRAMS,) damped inverse document frequency of each column.
         n_rows: Rows in the batch.
 
     Returns:
-        (n_distinct,) float64; the squares of one row and block sum to 1.
+        (n_distinct,) float64; of one row and block, as a vector, of the block's length.
     """
     value = (1.0 + np.log(grouped.count)) * rarity[grouped.column]
     n_blocks = len(_BITS)
     place = grouped.row * n_blocks + _BLOCK_OF[grouped.column >> 16]
     length = np.sqrt(np.bincount(place, value * value, minlength=n_rows * n_blocks))
-    scaled: Floats = value / np.maximum(length, 1e-9)[place]
+    block_scale = np.tile(_BLOCK_SCALE, n_rows)
+    scaled: Floats = value * (block_scale / np.maximum(length, 1e-9))[place]
     return scaled
 
 
 def _texts(content: Content, folded: Folded) -> tuple[str, str, str, str]:
-    """Return the folded text of each `Part`."""
+    """Return the folded text of each `Part`.
+
+    The name is read only beside a URL: of readers without one it says nothing, but a model
+    learns its commenters by heart (YouTube, one video left out: accuracy .943 with, .947
+    without).
+    """
     links = " ".join(url_words(link) for link in folded.links[:20])
     return (
         folded.text,
-        fold_name(content.author_name) if content.author_name else "",
+        fold_name(content.author_name) if content.author_name and content.author_url else "",
         url_words(content.author_url) if content.author_url else "",
         " ".join(links.split()),
     )
@@ -283,6 +311,29 @@ def _char_spans(
     at = np.flatnonzero(wide[1:] & wide[:-1])
     found.append(((prefix[at + 2] - prefix[at]) * down[at], spaces_before[at] - 1))
     return found
+
+
+def _run_spans(
+    codes: NDArray[np.uint32], is_space: NDArray[np.bool_], word_text: Integers, word_part: Integers
+) -> tuple[Hashes, Integers]:
+    """Hash the character n-grams of each body as if it were written without spaces
+    and without doubled letters.
+
+    They survive words that are broken, run together or stretched.
+    """
+    word_at = np.cumsum(is_space) - 1
+    is_repeated = np.zeros(len(codes), dtype=np.bool_)
+    is_repeated[1:] = codes[1:] == codes[:-1]
+    at = np.flatnonzero(~(is_space | is_repeated))
+    at = at[word_part[word_at[at]] == Part.BODY]
+    word = word_at[at]
+    up, down = _POWERS.reach(len(at) + 1)
+    prefix = np.zeros(len(at) + 1, dtype=np.uint64)
+    np.cumsum(codes[at] * up[: len(at)], out=prefix[1:])
+    text = word_text[word]
+    last = max(0, len(text) - _RUN_LENGTH + 1)
+    first = np.flatnonzero(text[_RUN_LENGTH - 1 :] == text[:last])
+    return (prefix[first + _RUN_LENGTH] - prefix[first]) * down[first], word[first]
 
 
 def _columns(hashes: Hashes, blocks: Integers) -> Integers:

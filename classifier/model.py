@@ -182,10 +182,12 @@ def _clues(spans: Spans, grouped: Grouped, added: Floats, facts: Floats) -> list
     same side become one phrase.
     """
     share = (added / grouped.count)[grouped.of_span]
-    share[spans.is_pair] *= 0.5
+    share /= spans.words
     n_words = len(spans.word_start)
     by_word: Floats = np.bincount(spans.word, share, minlength=n_words).astype(np.float64)
-    by_word += np.bincount(spans.word[spans.is_pair] + 1, share[spans.is_pair], minlength=n_words)
+    for later in (1, 2):
+        longer = np.flatnonzero(spans.words > later)
+        by_word += np.bincount(spans.word[longer] + later, share[longer], minlength=n_words)
     first, last, weight = _phrases(spans, by_word)
 
     fact_row, fact = np.nonzero(np.abs(facts) >= _FAINT)

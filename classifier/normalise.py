@@ -70,6 +70,7 @@ _JOINED_SCRIPTS: Final = re.compile("[\u0600-\u08ff\u0900-\u0dff\u1780-\u17ff]")
 _REVERSED: Final = re.compile("[\u202e\u2067]([^\u202c\u2069\n]++)[\u202c\u2069]?")
 _TAG: Final = re.compile(r"<(/?[a-zA-Z!][^<>]*+)>")
 _HREF: Final = re.compile(r"""(?:href|src)\s{0,5}=\s{0,5}["']?([^"'\s>]++)""", re.IGNORECASE)
+_TIME_MARK: Final = re.compile(r"<a\s[^<>]*+>(\d{1,2}(?::\d\d){1,2})</a>", re.IGNORECASE)
 _BLOCK_TAGS: Final = frozenset(
     {"br", "p", "div", "li", "ul", "ol", "td", "tr", "h1", "h2", "h3", "hr"}
 )
@@ -109,8 +110,11 @@ _SPACED: Final = re.compile(
 )
 _SPACED_PAIR: Final = re.compile(rf"(?<![^\W_])[^\W_](?:{_JOINT}| ){{1,2}}[^\W_](?:{_JOINT}| )")
 _SEPARATORS: Final = re.compile(r"[^\w@$]|_")
-_LEET: Final = re.compile(r"(?<=[a-z])[013457@$!|](?:[013457@$!|]{0,2})(?=[a-z])")
-_LEET_START: Final = re.compile(r"(?<!\w)[$@](?=[a-z]{3})")
+_LEET: Final = re.compile(
+    r"(?<![^\s\"'(*_])[a-z$@](?=[a-z013457@$!|]*[a-z])(?=[a-z@$]*[013457@$!|])"
+    r"[a-z013457@$!|]{2,20}(?![^\s.,!?;:)\"'*_])"
+)
+_LEET_INSIDE: Final = re.compile(r"(?<=[a-z])[013457@$!|]{1,3}(?=[a-z])|^[$@](?=[a-z]{2})")
 _LEET_LETTERS: Final = str.maketrans("013457@$!|", "oieastasil")
 _REPEATED: Final = re.compile(r"([^\d\s])\1{2,}")
 _TOKEN: Final = re.compile(
@@ -147,7 +151,7 @@ def fold(text: str) -> Folded:
     tricks[Trick.DISGUISED_LINK] += disguised
     text = _join_spaced(text, tricks)
     text = _undo_leet(text, tricks)
-    text = _REPEATED.sub(r"\1\1", text).replace("'", "")
+    text = _REPEATED.sub(r"\1", text).replace("'", "")
     if not text.isascii() and _CJK.search(text):
         text = _CJK.sub(r" \g<0> ", text)
     return Folded(
@@ -188,6 +192,7 @@ def _unwrap_markup(text: str, tricks: list[int]) -> tuple[str, int]:
             )
         text = html.unescape(plain) if "&" in plain else plain
     if "<" in text:
+        text = _TIME_MARK.sub(r" \1 ", text)
 
         def tag(found: re.Match[str]) -> str:
             nonlocal links
@@ -296,22 +301,22 @@ def _fold_lookalikes(text: str, tricks: list[int]) -> str:
 
 
 def _decode_base64(text: str, tricks: list[int]) -> str:
-    """Append what base64 runs say, if they say words."""
-    said: list[str] = []
-    for found in _BASE64.finditer(text) if len(text) >= 16 else ():
+    """Replace base64 runs by what they say, if they say words."""
+
+    def decode(found: re.Match[str]) -> str:
         run = found.group()
         if run.islower() or run.isupper() or (run.isalpha() and run[1:].islower()):
-            continue
+            return run
         try:
             plain = base64.b64decode(run + "=" * (-len(run) % 4), validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):
-            continue
-        if plain.isprintable() and sum(map(str.isalpha, plain)) * 2 > len(plain):
-            said.append(plain)
-    if said:
-        tricks[Trick.ENCODED] += len(said)
-        text = f"{text} {' '.join(said)}"
-    return text
+            return run
+        if not plain.isprintable() or sum(map(str.isalpha, plain)) * 2 < len(plain):
+            return run
+        tricks[Trick.ENCODED] += 1
+        return f" {plain} "
+
+    return _BASE64.sub(decode, text) if len(text) >= 16 else text
 
 
 def _join_spaced(text: str, tricks: list[int]) -> str:
@@ -330,10 +335,16 @@ def _join_spaced(text: str, tricks: list[int]) -> str:
 
 
 def _undo_leet(text: str, tricks: list[int]) -> str:
-    """Read digits and signs between letters as the letters they are drawn for."""
-    text, count = _LEET.subn(lambda found: found.group().translate(_LEET_LETTERS), text)
-    if "$" in text or "@" in text:
-        text, more = _LEET_START.subn(lambda found: found.group().translate(_LEET_LETTERS), text)
-        count += more
-    tricks[Trick.LEET] += count
-    return text
+    """Read digits and signs between letters as the letters they are drawn for.
+
+    Only in words made of nothing else: "c@sh" is a disguise, "log4j.core" is not. Digits that
+    end a word stay, because numbered names ("weton88") are telling.
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        word = found.group()
+        read = _LEET_INSIDE.sub(lambda inside: inside.group().translate(_LEET_LETTERS), word)
+        tricks[Trick.LEET] += read != word
+        return read
+
+    return _LEET.sub(plain, text)

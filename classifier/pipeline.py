@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from classifier.examples import Content
-from classifier.features import BLOCK_SLICES, N_GRAMS, WIDTH, Floats, group, span
+from classifier.features import BLOCK_SLICES, N_GRAMS, SCALES, WIDTH, Floats, group, span
 from classifier.structure import FACTS
 
 RAISING: Final = np.array(
@@ -27,7 +27,7 @@ RAISING: Final = np.array(
 )
 """Columns that training may give no negative weight."""
 
-RARITY_STEP: Final = 0.05
+RARITY_STEP: Final = 0.02
 """Rarity is rounded to this, so that a byte per column can hold it."""
 
 _BATCH: Final = 512
@@ -51,24 +51,28 @@ def count(contents: Sequence[Content]) -> csr_matrix:
 def features() -> Pipeline:
     """Return the untrained transformer from contents to features.
 
-    Counts are damped to 1 + log(count), multiplied by the column's rarity, and scaled to unit
-    length in each block; structural facts pass unchanged.
+    Counts are damped to 1 + log(count), multiplied by the column's rarity, and scaled to
+    the length of each block; structural facts pass unchanged.
     """
     blocks: list[tuple[str, Any, slice]] = [
         (block.name.lower(), TfidfTransformer(sublinear_tf=True), columns)
         for block, columns in BLOCK_SLICES.items()
     ]
     blocks.append(("facts", "passthrough", slice(N_GRAMS, WIDTH)))
+    scales = {block.name.lower(): scale for block, scale in SCALES.items()}
     return Pipeline(
         [
             ("count", FunctionTransformer(count)),
-            ("weigh", ColumnTransformer(blocks, sparse_threshold=1.0)),
+            ("weigh", ColumnTransformer(blocks, sparse_threshold=1.0, transformer_weights=scales)),
         ]
     )
 
 
 def fit_features(transformer: Pipeline, contents: Sequence[Content]) -> csr_matrix:
-    """Fit a transformer made by `features`, round its rarities, and transform the contents.
+    """Fit a transformer made by `features`, damp its rarities, and transform the contents.
+
+    The square root of the inverse document frequency did better than all or nothing of it
+    (YouTube, one video left out: caught at 1 % of ham .879 against .866 and .872).
 
     Returns:
         The (n_contents, WIDTH) matrix.
@@ -76,7 +80,7 @@ def fit_features(transformer: Pipeline, contents: Sequence[Content]) -> csr_matr
     transformer.fit(contents)
     for block in BLOCK_SLICES:
         weigher = transformer.named_steps["weigh"].named_transformers_[block.name.lower()]
-        weigher.idf_ = np.rint(weigher.idf_ / RARITY_STEP) * RARITY_STEP
+        weigher.idf_ = np.rint(np.sqrt(weigher.idf_) / RARITY_STEP) * RARITY_STEP
     return transformer.transform(contents)
 
 

@@ -29,8 +29,8 @@ FORMAT: Final = 1
 BUILTIN: Final = Path(__file__).parent / "builtin"
 """The model directory shipped with the package."""
 
-RARITY_STEPS: Final = 20.0
-"""Rarity is stored as a byte, in steps of 1/20."""
+RARITY_STEPS: Final = 50.0
+"""Rarity is stored as a byte, in steps of 1/50."""
 
 _MANIFEST: Final = "manifest.json"
 _NUMBERS: Final = "numbers.json"

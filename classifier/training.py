@@ -29,7 +29,7 @@ from classifier.store import stored, version_of
 STRENGTH: Final = 10.0
 """Inverse regularisation of the linear model."""
 
-SPAM_DISGUISED: Final = 0.5
+SPAM_DISGUISED: Final = 1.0
 """Disguised copies per spam example."""
 
 HAM_DISGUISED: Final = 0.03

@@ -46,7 +46,7 @@ def test_fold_undoes_and_counts_a_trick(text: str, trick: Trick) -> None:
 
 def test_fold_leaves_plain_text_without_tricks() -> None:
     folded = fold("Don't panic: the 2nd edition is out, and it is soooo good!")
-    assert folded.text == "dont panic the 2nd edition is out and it is soo good !"
+    assert folded.text == "dont panic the 2nd edition is out and it is so good !"
     assert not any(folded.tricks)
 
 
