@@ -72,7 +72,7 @@ class Access:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._proxies = settings.trusted_proxies
-        self._signing_key = settings.signing_key()
+        self._signing_key = hashlib.sha256(settings.signing_key()).digest()
         self._database = database
         self._sites: _Memory[SiteView] = _Memory()
         self._keys: _Memory[KeyView] = _Memory()
@@ -161,8 +161,11 @@ class Access:
 
     def receipt(self, comment_id: str) -> str:
         """Make the token that lets the author of a comment see it again."""
-        mac = hmac.digest(self._signing_key, f"receipt:{comment_id}".encode(), "sha256")
-        return "rcp_" + base64.urlsafe_b64encode(mac[:24]).decode()
+        # BLAKE2b with a key is a MAC (RFC 7693), in one call.
+        mac = hashlib.blake2b(
+            comment_id.encode(), key=self._signing_key, digest_size=24, person=b"hamgate receipt"
+        )
+        return "rcp_" + base64.urlsafe_b64encode(mac.digest()).decode()
 
     def holds_receipt(self, comment_id: str) -> bool:
         """Whether the current request carries the receipt of this comment."""
@@ -173,11 +176,14 @@ class Access:
 
     def client_address(self) -> str | None:
         """Give the client's IP address: the right-most hop that is not a trusted proxy."""
-        return client_address(
-            flask.request.remote_addr,
-            flask.request.headers.getlist("X-Forwarded-For"),
-            self._proxies,
-        )
+        if "client_address" not in flask.g:
+            flask.g.client_address = client_address(
+                flask.request.remote_addr,
+                flask.request.headers.getlist("X-Forwarded-For"),
+                self._proxies,
+            )
+        address: str | None = flask.g.client_address
+        return address
 
     def _keyed_site(self, key: KeyView, slug: str, scope: Scope) -> SiteView:
         site = self.site(slug)

@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         doorbell=doorbell,
         database=database,
         access=door,
-        limits=Limits(app, settings, lambda: access.limit_subject(door.client_address())),
+        limits=Limits(settings, lambda: access.limit_subject(door.client_address())),
         submit=GroupCommit(database, comments.submit),
         waiting=Semaphore(settings.web_threads // 2),
     ).attach(app)

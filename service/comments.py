@@ -216,7 +216,9 @@ def _view(row: Row[*tuple[Any, ...]]) -> CommentView:
 def _ensure_threads(session: Session, submissions: Sequence[Submission]) -> set[str]:
     """Make the threads that are missing and give the ids of the closed ones."""
     wanted = {submission.thread_id: submission for submission in submissions}
-    rows = session.execute(select(Thread.id, Thread.closed).where(Thread.id.in_(wanted)))
+    rows = session.connection().execute(
+        select(THREADS.c.id, THREADS.c.closed).where(THREADS.c.id.in_(wanted))
+    )
     known: dict[str, bool] = {row[0]: row[1] for row in rows}
     missing = sorted(wanted.keys() - known.keys())
     if missing:

@@ -134,7 +134,7 @@ class Settings(BaseModel):
         description="Networks that may read /metrics.",
     )
     web_processes: int = Field(2, ge=1, le=64, description="Web server processes.")
-    web_threads: int = Field(32, ge=2, le=256, description="Threads of each web process.")
+    web_threads: int = Field(16, ge=2, le=256, description="Threads of each web process.")
     web_backlog: int = Field(
         256, ge=2, le=4096, description="Requests a web process holds at once, waiting included."
     )

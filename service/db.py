@@ -4,9 +4,8 @@ The one rule: commit, then ring. A bell asked for inside a transaction is rung o
 commit, so nobody is ever woken for a row that is not there.
 """
 
-import base64
 import contextlib
-import os
+import random
 import threading
 import time
 from collections import deque
@@ -102,9 +101,12 @@ def utc_now() -> datetime:
 
 
 def new_id(prefix: str) -> str:
-    """Make an id such as `cmt_…`: 48 bits of milliseconds, 80 random; sorts by time of making."""
-    raw = int(time.time() * 1000).to_bytes(6) + os.urandom(10)
-    return f"{prefix}_{base64.b32hexencode(raw)[:26].decode().lower()}"
+    """Make an id such as `cmt_…`: 48 bits of milliseconds, 56 random; sorts by time of making.
+
+    Ids have to be unique, not secret: what they name is behind keys and receipts. The module's
+    generator is seeded by the operating system, anew in every forked child.
+    """
+    return f"{prefix}_{int(time.time() * 1000):012x}{random.getrandbits(56):014x}"
 
 
 def ring_after(session: Session, job: Job) -> None:
@@ -227,21 +229,27 @@ R = TypeVar("R")
 
 
 class _Entry(Generic[T, R]):
-    __slots__ = ("error", "item", "result")
+    """One caller's item, and where it waits until somebody has written it."""
+
+    __slots__ = ("error", "item", "leads", "result", "wake")
 
     def __init__(self, item: T) -> None:
         self.item = item
         self.result: list[R] = []
         self.error: Exception | None = None
+        self.leads = False
+        self.wake = threading.Lock()
+        self.wake.acquire()
 
 
 class GroupCommit(Generic[T, R]):
     """Puts what concurrent callers write into one transaction, so that they share its fsync.
 
-    Whoever gets the turn writes for all who wait. `write` gets a session and the items in the
-    order of their arrival and gives, for each, its result or the exception to raise to its
-    caller. If `write` or the commit fails for a group, nothing of it is stored, and each is
-    tried alone, so that one item cannot take others with it.
+    Whoever finds nobody writing leads: it writes for all who wait, then hands the lead to the
+    first who came meanwhile. `write` gets a session and the items in the order of their arrival
+    and gives, for each, its result or the exception to raise to its caller. If `write` or the
+    commit fails for a group, nothing of it is stored, and each is tried alone, so that one item
+    cannot take others with it.
     """
 
     def __init__(
@@ -254,8 +262,9 @@ class GroupCommit(Generic[T, R]):
         self._database = database
         self._write = write
         self._most = most
+        self._lock = threading.Lock()
+        self._led = False
         self._waiting: deque[_Entry[T, R]] = deque()
-        self._turn = threading.Lock()
 
     def __call__(self, item: T) -> R:
         """Write one item and return its result once it is committed.
@@ -265,27 +274,46 @@ class GroupCommit(Generic[T, R]):
             Unavailable: the database cannot be written; the item was not stored.
         """
         entry: _Entry[T, R] = _Entry(item)
-        self._waiting.append(entry)
-        with self._turn:
-            if not entry.result and entry.error is None:
-                self._lead(entry)
+        with self._lock:
+            self._waiting.append(entry)
+            if not self._led:
+                self._led = entry.leads = True
+        if not entry.leads:
+            entry.wake.acquire()
+        if entry.leads:
+            self._lead()
         if entry.error is not None:
             raise entry.error
         return entry.result[0]
 
-    def _lead(self, own: _Entry[T, R]) -> None:
-        group: list[_Entry[T, R]] = []
-        while own not in group:
+    def _lead(self) -> None:
+        with self._lock:
             group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            try:
-                self._commit(group)
-            except Unavailable as error:
-                _fail(group, error)
-            except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
-                if len(group) == 1:
-                    _fail(group, error)
-                else:
-                    self._commit_each(group)
+        try:
+            self._write_group(group)
+        finally:
+            with self._lock:
+                heir = self._waiting[0] if self._waiting else None
+                self._led = heir is not None
+            if heir is not None:
+                heir.leads = True
+                heir.wake.release()
+            for entry in group[1:]:  # the first is the caller itself
+                entry.wake.release()
+
+    def _write_group(self, group: Sequence[_Entry[T, R]]) -> None:
+        for entry in group:  # what becomes of it if this thread is torn away
+            entry.error = Unavailable("the writing was interrupted")
+        try:
+            self._commit(group)
+        except Unavailable as error:
+            for entry in group:
+                entry.error = error
+        except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
+            group[0].error = error
+            if len(group) > 1:
+                for entry in group:
+                    self._write_group([entry])
 
     def _commit(self, group: Sequence[_Entry[T, R]]) -> None:
         with self._database.transaction() as session:
@@ -294,16 +322,5 @@ class GroupCommit(Generic[T, R]):
             if isinstance(result, Exception):
                 entry.error = result
             else:
+                entry.error = None
                 entry.result.append(result)
-
-    def _commit_each(self, group: Sequence[_Entry[T, R]]) -> None:
-        for entry in group:
-            try:
-                self._commit([entry])
-            except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
-                _fail([entry], error)
-
-
-def _fail(group: Sequence[_Entry[T, R]], error: Exception) -> None:
-    for entry in group:
-        entry.error = error

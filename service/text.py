@@ -3,7 +3,6 @@
 The one rule: a comment is stored as it was written; everything here derives, nothing rewrites.
 """
 
-import base64
 import hashlib
 import ipaddress
 import re
@@ -19,6 +18,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Parameters that say where a reader came from, not which page it is.
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|dclid|msclkid|mc_[ce]id|igshid", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ASCII_INVISIBLE = re.compile(r"[\x00-\x20\x7f]")
 # What no host may hold (WHATWG URL, forbidden domain code points), quotes and brackets besides.
 _NOT_IN_HOST = re.compile(r"""[\s"%'()<>\[\\\]^`{|}]""")
 _BRACKETED_HOST = re.compile(r"\[[0-9a-fA-F:.]+\](?::\d*)?")
@@ -32,8 +32,14 @@ def visible_length(value: str) -> int:
     A letter with combining marks counts once.
     """
     if value.isascii():
-        return sum(33 <= ord(c) <= 126 for c in value)
+        return len(_ASCII_INVISIBLE.sub("", value))
     return sum(unicodedata.category(c)[0] not in "CMZ" and c not in _BLANK for c in value)
+
+
+def has_visible(value: str) -> bool:
+    """Whether a reader can see anything of it."""
+    # The first characters settle nearly every text, however long it is.
+    return visible_length(value[:64]) > 0 or visible_length(value[64:]) > 0
 
 
 def has_control(value: str) -> bool:
@@ -110,6 +116,5 @@ def _host(netloc: str, hostname: str | None) -> str:
 
 
 def digest(*parts: str) -> str:
-    """Give 128 bits over the parts as 26 lower-case letters and digits, the same everywhere."""
-    hashed = hashlib.blake2b("\x00".join(parts).encode(), digest_size=16).digest()
-    return base64.b32hexencode(hashed).rstrip(b"=").decode().lower()
+    """Give 104 bits over the parts as 26 hexadecimal digits, the same everywhere."""
+    return hashlib.blake2b("\x00".join(parts).encode(), digest_size=13).hexdigest()

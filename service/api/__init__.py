@@ -38,7 +38,7 @@ def _admit() -> Response | None:
 @blueprint.after_request
 def _private(answer: Response) -> Response:
     answer.headers.setdefault("Cache-Control", "no-store")
-    answer.vary.add("Origin")
+    answer.headers["Vary"] = "Origin"
     return answer
 
 

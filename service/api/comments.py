@@ -69,7 +69,7 @@ def create(site: str) -> Response:
         answer = answer_json(
             schemas.Accepted(id=accepted.id, status=accepted.status, receipt=receipt), 202
         )
-    answer.headers["Location"] = flask.url_for("api.comments.show", comment_id=accepted.id)
+    answer.headers["Location"] = f"/api/v1/comments/{accepted.id}"
     return answer
 
 

@@ -72,7 +72,7 @@ def _name(value: str) -> str:
 
 
 def _body(value: str) -> str:
-    if not text.visible_length(value):
+    if not text.has_visible(value):
         raise ValueError(f"must have 1 to {BODY_MOST} characters, one of them visible")
     return value
 
