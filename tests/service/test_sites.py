@@ -1,0 +1,172 @@
+"""Sites and keys: what they may be called, whose a key is, and when it ends."""
+
+import pytest
+from sqlalchemy import select
+
+from service import sites
+from service.errors import Invalid, NotFound, Unauthenticated
+from service.models import ApiKey
+from service.policy import Policy
+from service.sites import Scope
+from tests.cast import make_key, make_site
+from tests.conftest import Door
+
+
+@pytest.mark.parametrize("slug", ["a", "1", "my-blog", "a--b", "x" * 63])
+def test_a_slug_of_letters_digits_and_inner_hyphens_is_taken(door: Door, slug: str) -> None:
+    site = make_site(door.database, slug)
+
+    assert (site.slug, site.name) == (slug, slug)
+    with door.database.reading() as session:
+        assert sites.find(session, slug) == sites.find_by_id(session, site.id) == site
+
+
+@pytest.mark.parametrize(
+    "slug", ["", "-a", "a-", "A", "a b", "a.b", "a_b", "ä", "a/b", "x" * 64, "a\n", "%2e", "٣"]
+)
+def test_any_other_slug_is_refused(door: Door, slug: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        make_site(door.database, slug)
+
+    assert [fault.pointer for fault in refusal.value.errors] == ["/slug"]
+
+
+def test_a_slug_that_is_taken_is_refused(door: Door) -> None:
+    make_site(door.database, "taken")
+
+    with pytest.raises(Invalid):
+        make_site(door.database, "taken")
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("https://example.org", "https://example.org"),
+        ("http://localhost:8000", "http://localhost:8000"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://example.org:80", "http://example.org"),
+        ("http://example.org:443", "http://example.org:443"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_send_it(door: Door, written: str, kept: str) -> None:
+    with door.database.transaction() as session:
+        found = sites.create(session, f"o-{abs(hash(written))}", origins=[written, written])
+
+    assert found.origins == {kept}
+
+
+def test_what_is_no_origin_is_refused_each_by_itself(door: Door) -> None:
+    bad = [
+        "*", "null", "", "example.org", "https://", "https://example.org/", "https://Example.org",
+        "https://example.org/x", "ftp://example.org", "https://a@example.org", "https://*.x.org",
+        "https://example.org\n", "https://bücher.example", "https://example.org:x",
+    ]  # fmt: skip
+
+    with pytest.raises(Invalid) as refusal:
+        make_site(door.database, "origins", origins=["https://example.org", *bad])
+
+    assert [fault.pointer for fault in refusal.value.errors] == [
+        f"/origins/{number}" for number in range(1, len(bad) + 1)
+    ]
+
+
+def test_a_site_that_is_not_there_is_not_found(door: Door) -> None:
+    with door.database.reading() as session:
+        with pytest.raises(NotFound):
+            sites.find(session, "nowhere")
+        with pytest.raises(NotFound):
+            sites.find_by_id(session, "sit_none")
+
+
+def test_a_key_is_its_sites_with_its_scopes(door: Door) -> None:
+    for scopes in ({Scope.SUBMIT}, {Scope.MODERATE}, {Scope.SUBMIT, Scope.MODERATE}):
+        key = make_key(door.database, door.site, scopes)
+        with door.database.reading() as session:
+            view = sites.authenticate(session, key)
+        assert view.site_id == door.site.id
+        assert view.scopes == frozenset(scopes)
+
+
+def test_of_a_key_only_its_hash_is_kept(door: Door) -> None:
+    key = make_key(door.database, door.site)
+    secret = key.split("_", 2)[2]
+
+    with door.database.reading() as session:
+        rows = list(session.scalars(select(ApiKey)))
+    kept = " ".join(str(vars(row)) for row in rows)
+
+    assert secret not in kept
+    assert len({row.digest for row in rows}) == len(rows)
+
+
+def test_what_is_not_quite_a_key_is_none(door: Door) -> None:
+    key = make_key(door.database, door.site)
+    other = make_key(door.database, door.site)
+    prefix, key_id, secret = key.split("_", 2)
+    wrong = [
+        "", "_", "__", "hg", "hg__", f"hg_{key_id}", f"hg_{key_id}_", key[:-1], f"{key}x",
+        key.upper(), f"xx_{key_id}_{secret}", f"{prefix}_{other.split('_')[1]}_{secret}",
+        f" {key}", f"hg_key_{key_id}_{secret}", "hg_é_x", "hg_\x00_x", f"hg_{key_id}_é", "\ud800",
+    ]  # fmt: skip
+
+    for attempt in wrong:
+        with door.database.reading() as session, pytest.raises(Unauthenticated):
+            sites.authenticate(session, attempt)
+
+
+def test_a_revoked_key_is_none_and_stays_revoked(door: Door) -> None:
+    site = make_site(door.database, "revoked")
+    key, other = make_key(door.database, site), make_key(door.database, site)
+    with door.database.transaction() as session:
+        first = sites.authenticate(session, key)
+        sites.revoke_key(session, site.id, first.id)
+
+    with door.database.reading() as session:
+        with pytest.raises(Unauthenticated, match="revoked"):
+            sites.authenticate(session, key)
+        assert sites.authenticate(session, other).site_id == site.id
+        states = {one.id: one.revoked_at is not None for one in sites.keys(session, site.id)}
+    assert sum(states.values()) == 1
+    assert states[first.id]
+    with door.database.transaction() as session, pytest.raises(NotFound):
+        sites.revoke_key(session, site.id, first.id)
+
+
+def test_a_key_of_another_site_cannot_be_revoked(door: Door) -> None:
+    key = make_key(door.database, door.site)
+    other = make_site(door.database, "revoker")
+
+    with door.database.transaction() as session:
+        view = sites.authenticate(session, key)
+        with pytest.raises(NotFound):
+            sites.revoke_key(session, other.id, view.id)
+        assert sites.authenticate(session, key) == view
+
+
+def test_a_policy_takes_the_place_of_the_one_before(door: Door) -> None:
+    site = make_site(door.database, "policy")
+    assert site.policy == Policy()
+    policy = Policy.model_validate({"banned_networks": ["192.0.2.0/24"], "premoderation": True})
+
+    with door.database.transaction() as session:
+        sites.set_policy(session, site.id, policy)
+
+    with door.database.reading() as session:
+        assert sites.find(session, "policy").policy == policy
+        assert sites.policies(session, {site.id, door.site.id, "sit_none"}) == {
+            site.id: policy,
+            door.site.id: Policy(),
+        }
+
+
+def test_all_sites_are_listed_by_slug(door: Door) -> None:
+    for slug in ("zzz", "aaa"):
+        make_site(door.database, slug)
+
+    with door.database.reading() as session:
+        slugs = [site.slug for site in sites.listing(session)]
+
+    assert slugs == sorted(slugs)
+    assert {"aaa", "blog", "zzz"} <= set(slugs)
