@@ -1,0 +1,145 @@
+"""Every route × everybody who may ask: one table, and a route without a row fails."""
+
+import flask
+import pytest
+from werkzeug.test import TestResponse
+
+from service import sites
+from service.sites import Scope
+from tests.cast import ORIGIN, bearer, make_body, make_comment, make_key, make_site
+from tests.conftest import Door
+
+CALLERS = ("moderate", "submit", "other site", "none", "revoked", "garbage", "browser")
+# Who asks:      a key of the site with scope …  | a key of another site with both scopes |
+#                nobody | a revoked key | what is no key | a page of the site without a key
+MATRIX: dict[str, tuple[int, ...]] = {
+    "POST /api/v1/sites/<site>/comments":            (403, 202, 404, 401, 401, 401, 202),
+    "GET /api/v1/sites/<site>/comments":             (200, 403, 404, 401, 401, 401, 401),
+    "GET /api/v1/comments/<comment_id>":             (200, 200, 404, 401, 401, 401, 401),
+    "GET /api/v1/comments/<comment_id>/decisions":   (200, 403, 404, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/decisions":  (201, 403, 404, 401, 401, 401, 401),
+    "POST /api/v1/sites/<site>/decisions":           (200, 403, 404, 401, 401, 401, 401),
+    # What is for everybody looks at no key, not even at a bad one.
+    "GET /":                                         (200, 200, 200, 200, 200, 200, 200),
+    "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200),
+    "GET /openapi.json":                             (200, 200, 200, 200, 200, 200, 200),
+    "GET /assets/docs/<path:filename>":              (200, 200, 200, 200, 200, 200, 200),
+    "GET /livez":                                    (200, 200, 200, 200, 200, 200, 200),
+    "GET /readyz":                                   (200, 200, 200, 200, 200, 200, 200),
+    "GET /metrics":                                  (200, 200, 200, 200, 200, 200, 200),
+}  # fmt: skip
+ARGUMENTS = {"<site>": "blog", "<path:filename>": "docs.css"}
+
+
+def routes(app: flask.Flask) -> set[str]:
+    """Give every route as it stands in the table."""
+    return {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def test_every_route_stands_in_the_table(door: Door) -> None:
+    assert routes(door.app) == set(MATRIX)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", MATRIX)
+def test_a_route_answers_each_caller_as_the_table_says(door: Door, route: str, caller: str) -> None:
+    answer = _ask(door, route, _headers(door, caller))
+
+    assert answer.status_code == MATRIX[route][CALLERS.index(caller)], answer.text
+
+
+@pytest.mark.parametrize("route", [route for route in MATRIX if "<comment_id>" in route])
+def test_another_sites_comment_is_as_if_it_were_not_there(door: Door, route: str) -> None:
+    headers = _headers(door, "other site")
+    theirs = _ask(door, route, headers)
+    nothing = _ask(door, route, headers, comment_id="cmt_none")
+
+    assert theirs.status_code == nothing.status_code == 404
+    assert _without_instance(theirs) == _without_instance(nothing)
+
+
+@pytest.mark.parametrize("route", [route for route in MATRIX if "<site>" in route])
+def test_another_site_is_as_if_it_were_not_there(door: Door, route: str) -> None:
+    headers = _headers(door, "other site")
+    theirs = _ask(door, route, headers)
+    nothing = _ask(door, route, headers, site="blog2")
+
+    assert theirs.status_code == nothing.status_code == 404
+    assert _without_instance(theirs) == {
+        **_without_instance(nothing),
+        "detail": "there is no site “blog”",
+    }
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    ["Basic YTpi", "Bearer", "Bearer ", "bearer x", "Token x", "hg_x_y", "Digest a=b", " "],
+)
+def test_what_is_no_bearer_token_is_unauthenticated(door: Door, credentials: str) -> None:
+    answer = _ask(door, "GET /api/v1/sites/<site>/comments", {"Authorization": credentials})
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="hamgate"'
+
+
+def test_the_scheme_of_a_key_is_not_case_sensitive(door: Door) -> None:
+    headers = {"Authorization": f"BEARER  {door.key}"}
+
+    assert _ask(door, "GET /api/v1/sites/<site>/comments", headers).status_code == 200
+
+
+def _ask(
+    door: Door,
+    route: str,
+    headers: dict[str, str],
+    *,
+    site: str = "blog",
+    comment_id: str | None = None,
+) -> TestResponse:
+    method, path = route.split(" ")
+    comment_id = comment_id or make_comment(door.database, door.site)
+    for name, value in {**ARGUMENTS, "<site>": site, "<comment_id>": comment_id}.items():
+        path = path.replace(name, value)
+    decision = {"status": "spam", "seen_version": 1}
+    body: object = None
+    if method == "POST":
+        body = decision
+        if route.endswith("/<site>/comments"):
+            body = make_body()
+        elif route.endswith("/<site>/decisions"):
+            body = {"decisions": [{**decision, "comment_id": comment_id}]}
+    return door.client.open(path, method=method, json=body, headers=headers)
+
+
+def _headers(door: Door, caller: str) -> dict[str, str]:
+    match caller:
+        case "moderate":
+            return bearer(make_key(door.database, door.site, {Scope.MODERATE}))
+        case "submit":
+            return bearer(make_key(door.database, door.site, {Scope.SUBMIT}))
+        case "other site":
+            with door.database.reading() as session:
+                known = {site.slug: site for site in sites.listing(session)}
+            other = known.get("other") or make_site(door.database, "other")
+            return bearer(make_key(door.database, other))
+        case "revoked":
+            key = make_key(door.database, door.site)
+            with door.database.transaction() as session:
+                view = sites.authenticate(session, key)
+                sites.revoke_key(session, view.site_id, view.id)
+            return bearer(key)
+        case "garbage":
+            return bearer("hg_0123_garbage")
+        case "browser":
+            return {"Origin": ORIGIN}
+        case _:
+            return {}
+
+
+def _without_instance(answer: TestResponse) -> dict[str, object]:
+    assert isinstance(answer.json, dict)
+    return {name: value for name, value in answer.json.items() if name != "instance"}
