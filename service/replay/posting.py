@@ -106,7 +106,7 @@ class Posting:
             while (row := self._next()) is not None:
                 self._post(client, row)
         except _Stopped:
-            pass
+            pass  # told to stop: no fault
         except HamgateError as error:
             with self._lock:
                 self._fault = self._fault or error

@@ -1,0 +1,114 @@
+"""Documents that cannot lie: what they name exists, and what exists is named."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from service import config
+from service.app import create_app
+from service.cli import hamgate
+from service.config import Settings
+from service.policy import RULES, Policy
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part == "node_modules" for part in path.parts)
+)
+README = (ROOT / "README.md").read_text()
+
+
+def commands(group: click.Group, prefix: str = "hamgate") -> Iterator[str]:
+    for name, command in group.commands.items():
+        yield f"{prefix} {name}"
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{prefix} {name}")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text())
+
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_that_is_named_exists(document: Path) -> None:
+    known = set(commands(hamgate)) | {"hamgate"}
+    named = re.findall(r"(?:^|`|\$ |bin/)(hamgate(?: [a-z]+)*)", document.read_text(), re.MULTILINE)
+
+    assert [name for name in named if not _is_command(name, known)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_that_is_named_exists(document: Path) -> None:
+    known = set(config.VARIABLES) | {f"{name}_FILE" for name in config.VARIABLES} | {"HAMGATE_DATA"}
+    named = re.findall(r"\bHAMGATE_[A-Z_]*[A-Z]\b(?!…)", document.read_text())
+
+    assert set(named) <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_route_that_is_named_exists(document: Path, settings: Settings) -> None:
+    rules = {
+        re.sub(r"<(?:\w+:)?(\w+)>", "X", rule.rule)
+        for rule in create_app(settings).url_map.iter_rules()
+    }
+    named = re.findall(
+        r"`(?:GET |POST )?(/(?:api|docs|openapi|livez|readyz|metrics)[^\s`?]*)",
+        document.read_text(),
+    )
+
+    assert [path for path in named if re.sub(r"{\w+}", "X", path) not in rules] == []
+
+
+def test_the_readme_lists_every_rule_in_its_order() -> None:
+    positions = [README.index(f"`{rule.__name__}`") for rule in RULES]
+
+    assert positions == sorted(positions)
+
+
+def test_the_readme_names_the_default_thresholds() -> None:
+    assert f"{Policy().spam_above:g}" in README
+    assert f"{Policy().hold_above:g}" in README
+
+
+def test_the_make_targets_of_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in DOCUMENTS:
+        named = re.findall(r"(?:^|`)make ([a-z]+)", document.read_text(), re.MULTILINE)
+        assert set(named) <= targets, document
+
+
+def test_ci_runs_the_readmes_test_command_and_nothing_else() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    steps = [shlex.split(line) for line in lines if line and not line.startswith("#")]
+
+    assert steps[-1] == ["make", "test"]
+    assert all(step[0] in ("set", "cd") for step in steps[:-1])
+
+
+@pytest.mark.parametrize("package", ["service", "workers", "classifier"])
+def test_every_module_is_named_in_its_packages_readme(package: str) -> None:
+    readme = (ROOT / package / "README.md").read_text()
+    entries = {
+        path.name.removesuffix(".py") + ("/" if path.is_dir() else "")
+        for path in (ROOT / package).iterdir()
+        if (path.suffix == ".py" and path.stem not in ("__init__", "__main__"))
+        or (path / "__init__.py").exists()
+    }
+
+    assert sorted(name for name in entries if f"`{name}`" not in readme) == []
+
+
+def _is_command(name: str, known: set[str]) -> bool:
+    """Whether a command or, where words follow it, the beginning is one."""
+    words = name.split()
+    return any(" ".join(words[:count]) in known for count in range(len(words), 1, -1)) or (
+        len(words) == 1
+    )
