@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -121,20 +121,20 @@ def thread_id(site_id: str, page_url: str) -> str:
 
 
 def submit(
-    session: Session, submissions: Sequence[Submission]
+    connection: Connection, submissions: Sequence[Submission]
 ) -> Sequence[Accepted | HamgateError]:
     """Store comments; each is accepted or refused by itself.
 
     Args:
-        session: a transaction's session; nothing is accepted before it is committed.
+        connection: a transaction's; nothing is accepted before it is committed.
         submissions: those that arrived together.
 
     Returns:
         For each, in order: `Accepted`, or `Closed`, `Invalid` (no such parent), `Duplicate`
         (external id taken by other content), `KeyReused` (Idempotency-Key, likewise).
     """
-    closed = _ensure_threads(session, submissions)
-    parents = _parents(session, submissions)
+    closed = _ensure_threads(connection, submissions)
+    parents = _parents(connection, submissions)
     outcome: list[Accepted | HamgateError | None] = []
     fresh: dict[str, tuple[int, Submission]] = {}
     for number, submission in enumerate(submissions):
@@ -142,13 +142,13 @@ def submit(
         outcome.append(refusal)
         if refusal is None:
             fresh[new_id("cmt")] = (number, submission)
-    stored = _insert(session, {key: submission for key, (_, submission) in fresh.items()})
+    stored = _insert(connection, {key: submission for key, (_, submission) in fresh.items()})
     for key, (number, submission) in fresh.items():
         outcome[number] = (
-            Accepted(key, Status.PENDING) if key in stored else _repeat(session, submission)
+            Accepted(key, Status.PENDING) if key in stored else _repeat(connection, submission)
         )
     if stored:
-        ring_after(session, Job.CLASSIFY)
+        ring_after(connection, Job.CLASSIFY)
     return [entry for entry in outcome if entry is not None]
 
 
@@ -213,17 +213,17 @@ def _view(row: Row[*tuple[Any, ...]]) -> CommentView:
     return CommentView(**values)
 
 
-def _ensure_threads(session: Session, submissions: Sequence[Submission]) -> set[str]:
+def _ensure_threads(connection: Connection, submissions: Sequence[Submission]) -> set[str]:
     """Make the threads that are missing and give the ids of the closed ones."""
     wanted = {submission.thread_id: submission for submission in submissions}
-    rows = session.connection().execute(
+    rows = connection.execute(
         select(THREADS.c.id, THREADS.c.closed).where(THREADS.c.id.in_(wanted))
     )
     known: dict[str, bool] = {row[0]: row[1] for row in rows}
     missing = sorted(wanted.keys() - known.keys())
     if missing:
         _insert_ignoring(
-            session,
+            connection,
             THREADS,
             [
                 {
@@ -239,12 +239,12 @@ def _ensure_threads(session: Session, submissions: Sequence[Submission]) -> set[
     return {key for key, closed in known.items() if closed}
 
 
-def _parents(session: Session, submissions: Sequence[Submission]) -> dict[str, str]:
+def _parents(connection: Connection, submissions: Sequence[Submission]) -> dict[str, str]:
     """Give the thread of each parent that can be replied to."""
     wanted = {s.parent_id for s in submissions if s.parent_id is not None}
     if not wanted:
         return {}
-    rows = session.execute(
+    rows = connection.execute(
         select(Comment.id, Comment.thread_id).where(
             Comment.id.in_(wanted), Comment.status != Status.DELETED
         )
@@ -263,7 +263,7 @@ def _refusal(
     return None
 
 
-def _insert(session: Session, fresh: dict[str, Submission]) -> set[str]:
+def _insert(connection: Connection, fresh: dict[str, Submission]) -> set[str]:
     """Insert comments and give the ids of those that no earlier request had stored."""
     # In the order of what makes them unique: two processes that insert the same keys then wait
     # for each other in one direction only and cannot deadlock.
@@ -298,9 +298,9 @@ def _insert(session: Session, fresh: dict[str, Submission]) -> set[str]:
         for key, s in ordered
     ]
     if any(_unique_by(s) != ("", "") for s in fresh.values()):
-        return _insert_ignoring(session, COMMENTS, rows)
+        return _insert_ignoring(connection, COMMENTS, rows)
     if rows:
-        session.connection().execute(insert(COMMENTS).values(classify_at=db_now()), rows)
+        connection.execute(insert(COMMENTS).values(classify_at=db_now()), rows)
     return set(fresh)
 
 
@@ -308,25 +308,25 @@ def _unique_by(submission: Submission) -> tuple[str, str]:
     return submission.idempotency_key or "", submission.external_id or ""
 
 
-def _insert_ignoring(session: Session, table: Table, rows: list[dict[str, Any]]) -> set[str]:
+def _insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> set[str]:
     """Insert what does not conflict, and give its ids."""
     if not rows:
         return set()
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).on_conflict_do_nothing()
     if table is COMMENTS:
         statement = statement.values(classify_at=db_now())
-    return set(session.connection().scalars(statement.returning(table.c.id), rows))
+    return set(connection.scalars(statement.returning(table.c.id), rows))
 
 
-def _repeat(session: Session, submission: Submission) -> Accepted | HamgateError:
+def _repeat(connection: Connection, submission: Submission) -> Accepted | HamgateError:
     """Answer a submission whose Idempotency-Key or external id an earlier one has taken."""
     matches: list[ColumnElement[bool]] = []
     if submission.idempotency_key is not None:
         matches.append(Comment.idempotency_key == submission.idempotency_key)
     if submission.external_id is not None:
         matches.append(Comment.external_id == submission.external_id)
-    rows = session.execute(
+    rows = connection.execute(
         select(Comment.id, Comment.status, Comment.request_digest, Comment.idempotency_key).where(
             Comment.site_id == submission.site_id, or_(*matches)
         )

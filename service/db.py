@@ -30,6 +30,7 @@ from service.jobs import Doorbell, Job
 
 # SQLite waits for another writer this long before it says "database is locked".
 _SQLITE_BUSY_MS = 5000
+_SQLITE_PAUSE_SECONDS = 0.0005
 _POSTGRES_CONNECT_SECONDS = 3
 _RINGS = "rings"
 _WRITES = "hamgate_writes"
@@ -110,9 +111,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{int(time.time() * 1000):012x}{random.getrandbits(56):014x}"
 
 
-def ring_after(session: Session, job: Job) -> None:
-    """Ring for `job` once the transaction of this session has been committed."""
-    session.info.setdefault(_RINGS, set()).add(job)
+def ring_after(connection: Connection, job: Job) -> None:
+    """Ring for `job` once the transaction that is open on this connection has been committed."""
+    connection.info.setdefault(_RINGS, set()).add(job)
 
 
 class Database:
@@ -125,17 +126,30 @@ class Database:
         self._writing = self.engine.execution_options(**{_WRITES: True})
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """Give a session whose work is committed at the end of the block, or undone whole.
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection whose work is committed at the end of the block, or undone whole.
 
         Raises:
             Unavailable: the database cannot be reached or written; nothing was stored.
         """
-        session = Session(self._writing, expire_on_commit=False)
-        with unavailable(), session, session.begin():
-            yield session
-        for job in session.info.get(_RINGS, ()):
+        with unavailable(), self._writing.connect() as connection:
+            connection.info.pop(_RINGS, None)  # of a transaction that was undone
+            with connection.begin():
+                yield connection
+            rings = connection.info.pop(_RINGS, ())
+        for job in rings:
             self.doorbell.ring(job)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Give a session over such a connection, for what is not on every comment's way.
+
+        Raises:
+            Unavailable: the database cannot be reached or written; nothing was stored.
+        """
+        with self.writing() as connection, Session(connection, expire_on_commit=False) as session:
+            yield session
+            session.flush()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
@@ -230,8 +244,21 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A reader that turns into a writer half-way fails at once instead of waiting its turn,
     # so writers say so from the start.
-    if connection.get_execution_options().get(_WRITES):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get(_WRITES):
+        return
+    # SQLite's own waiting sleeps for up to 100 ms at a time, far longer than our transactions:
+    # two web processes would leave the disk idle most of the time.
+    deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            break
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+        time.sleep(_SQLITE_PAUSE_SECONDS)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
 
 
 T = TypeVar("T")
@@ -256,16 +283,16 @@ class GroupCommit(Generic[T, R]):
     """Puts what concurrent callers write into one transaction, so that they share its fsync.
 
     Whoever finds nobody writing leads: it writes for all who wait, then hands the lead to the
-    first who came meanwhile. `write` gets a session and the items in the order of their arrival
-    and gives, for each, its result or the exception to raise to its caller. If `write` or the
-    commit fails for a group, nothing of it is stored, and each is tried alone, so that one item
-    cannot take others with it.
+    first who came meanwhile. `write` gets a connection and the items in the order of their
+    arrival and gives, for each, its result or the exception to raise to its caller. If `write`
+    or the commit fails for a group, nothing of it is stored, and each is tried alone, so that
+    one item cannot take others with it.
     """
 
     def __init__(
         self,
         database: Database,
-        write: Callable[[Session, Sequence[T]], Sequence[R | Exception]],
+        write: Callable[[Connection, Sequence[T]], Sequence[R | Exception]],
         *,
         most: int = 128,
     ) -> None:
@@ -326,8 +353,8 @@ class GroupCommit(Generic[T, R]):
                     self._write_group([entry])
 
     def _commit(self, group: Sequence[_Entry[T, R]]) -> None:
-        with self._database.transaction() as session:
-            results = self._write(session, [entry.item for entry in group])
+        with self._database.writing() as connection:
+            results = self._write(connection, [entry.item for entry in group])
         for entry, result in zip(group, results, strict=True):
             if isinstance(result, Exception):
                 entry.error = result

@@ -55,6 +55,9 @@ def configure(settings: Settings) -> None:
     """Send every log line of this process to standard error in the format that was set."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    # What our formats do not show is not looked up (logging's documented optimisations).
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

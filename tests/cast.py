@@ -56,8 +56,8 @@ def make_submission(site: SiteView, **changes: Any) -> Submission:
 
 def make_comment(database: Database, site: SiteView, **changes: Any) -> str:
     """Store a pending comment and give its id."""
-    with database.transaction() as session:
-        (accepted,) = comments.submit(session, [make_submission(site, **changes)])
+    with database.writing() as connection:
+        (accepted,) = comments.submit(connection, [make_submission(site, **changes)])
     if not isinstance(accepted, Accepted):
         raise accepted
     return accepted.id

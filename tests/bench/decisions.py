@@ -67,7 +67,7 @@ def _fill(here: Installation, count: int) -> None:
     )
     while group := list(itertools.islice(submissions, _AT_ONCE)):
         with database.transaction() as session:
-            comments.submit(session, group)
+            comments.submit(session.connection(), group)
     database.close()
 
 

@@ -289,7 +289,7 @@ def test_the_same_key_twice_in_one_group_makes_one_comment(database: Database) -
     other = make_submission(site, idempotency_key="k", body="Another text.")
 
     with database.transaction() as session:
-        first, second, third = comments.submit(session, [same, same, other])
+        first, second, third = comments.submit(session.connection(), [same, same, other])
 
     assert isinstance(first, Accepted)
     assert second == Accepted(first.id, Status.PENDING, repeated=True)
@@ -361,7 +361,7 @@ def _in_processes(count: int, call: Callable[[], list[str]]) -> list[str]:
 
 def _close(database: Database, site: SiteView, page_url: str) -> None:
     with database.transaction() as session:
-        comments.submit(session, [make_submission(site, page_url=page_url)])
+        comments.submit(session.connection(), [make_submission(site, page_url=page_url)])
         session.execute(update(THREADS).values(closed=True))
 
 

@@ -171,7 +171,7 @@ def test_a_rolled_back_comment_does_not_ring(database: Database) -> None:
 
     def submit_and_fail() -> None:
         with database.transaction() as session:
-            comments.submit(session, [make_submission(site)])
+            comments.submit(session.connection(), [make_submission(site)])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
