@@ -31,8 +31,8 @@ log = logging.getLogger("service.up")
 
 _VALKEY_MEMORY = "128mb"
 _READY_WITHIN_SECONDS = 30.0
-# What a killed predecessor left behind needs a moment to notice and to end.
-_LOCK_WITHIN_SECONDS = 5.0
+# What a killed predecessor left behind notices at once and ends what it is at.
+_LOCK_WITHIN_SECONDS = 20.0
 DEMO = "demo"
 _EXAMPLE = (
     '{"page_url": "%s/", "name": "Ada", "email": "ada@example.org",'
@@ -50,13 +50,13 @@ def run(settings: Settings) -> int:
         ConfigError: the port is taken, the home cannot be written, or another `hamgate up`
             uses it.
     """
-    loopback.check_free(settings)
     _make_home(settings)
     supervisor = Supervisor()
     supervisor.install()
-    log.info("starting; the data is in %s", settings.home)
     lock = _lock(settings, supervisor)
     try:
+        loopback.check_free(settings)  # with the lock: what was left behind has freed it by now
+        log.info("starting; the data is in %s", settings.home)
         return _run(settings, supervisor)
     finally:
         supervisor.stop()
@@ -110,6 +110,7 @@ def _lock(settings: Settings, supervisor: Supervisor) -> int:
     file = os.open(settings.home / "run" / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     os.set_inheritable(file, True)
     deadline = time.monotonic() + _LOCK_WITHIN_SECONDS
+    waited = False
     while not _try_lock(file):
         owner = os.pread(file, 20, 0).decode().strip()
         if supervisor.stopping or _lives(owner) or time.monotonic() > deadline:
@@ -118,6 +119,9 @@ def _lock(settings: Settings, supervisor: Supervisor) -> int:
                 f"another `hamgate up` (process {owner}) uses {settings.home}; stop it, or set"
                 " HAMGATE_HOME to another folder"
             )
+        if not waited:
+            log.info("waiting for what a killed one left behind")
+        waited = True
         time.sleep(0.1)
     os.truncate(file, 0)
     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)

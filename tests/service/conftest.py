@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ def command(
     def run(*arguments: str, **environ: str) -> Ended:
         root = logging.getLogger()
         before = root.handlers[:], root.level
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         with monkeypatch.context() as patch:
             for name, value in {"HAMGATE_HOME": str(home), **environ}.items():
                 patch.setenv(name, value)
@@ -50,6 +52,8 @@ def command(
             with pytest.raises(SystemExit) as end:
                 cli.main()
         root.handlers[:], root.level = before
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         said = capsys.readouterr()
         return Ended(int(end.value.code or 0), said.out, said.err)
 
