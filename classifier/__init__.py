@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from classifier.clues import Clue
 from classifier.errors import ClassifierError, ModelError, TrainingDataError
 from classifier.examples import Content, Example, Label
-from classifier.model import Clue, Model, Verdict
+from classifier.model import Model, Verdict
 from classifier.store import BUILTIN, load, save
 
 if TYPE_CHECKING:

@@ -316,8 +316,7 @@ def _char_spans(
 def _run_spans(
     codes: NDArray[np.uint32], is_space: NDArray[np.bool_], word_text: Integers, word_part: Integers
 ) -> tuple[Hashes, Integers]:
-    """Hash the character n-grams of each body as if it were written without spaces
-    and without doubled letters.
+    """Hash the character n-grams of each body without its spaces and doubled letters.
 
     They survive words that are broken, run together or stretched.
     """

@@ -60,8 +60,19 @@ def _other_scripts() -> dict[int, str]:
     return table
 
 
-STYLES: Final = _latin_styles()
-"""Styled Latin letters (small capitals, stroked, negative squares): code point to letter."""
+def _circled_digits() -> dict[int, str]:
+    """Map digits in circles that compatibility folding leaves alone."""
+    ranges = (range(0x24EA, 0x2500), range(0x2776, 0x2794), range(0x1F100, 0x1F10D))
+    return {
+        code: str(unicodedata.digit(chr(code)))
+        for codes in ranges
+        for code in codes
+        if unicodedata.digit(chr(code), -1) >= 0
+    }
+
+
+STYLES: Final = {**_latin_styles(), **_circled_digits()}
+"""Styled Latin letters and digits (small capitals, negative squares, circles): code to plain."""
 
 LOOKALIKES: Final = {
     **_other_scripts(),

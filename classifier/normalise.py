@@ -103,7 +103,7 @@ _PUNCTUATION: Final = {
 }
 
 _BASE64: Final = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{16,4000}={0,2}(?![\w+/=])")
-_JOINT: Final = r"[.\-_*~|+/,\u00b7\u2022]"
+_JOINT: Final = "[.\\-_*~|\u00b7\u2022\u2190-\u2bff\U0001f300-\U0001faff]"
 _LONE: Final = r"(?:[^\W\d_]|[0-9@$])"
 _SPACED: Final = re.compile(
     rf"(?<![^\W_]){_LONE}(?:(?:{_JOINT}|{_JOINT}? ){_LONE}){{3,}}(?![^\W_])"
@@ -329,6 +329,8 @@ def _join_spaced(text: str, tricks: list[int]) -> str:
         if sum(map(str.isalpha, joined)) * 2 < len(joined):
             return found.group()
         tricks[Trick.SPACED] += 1
+        if not joined.isascii() and _ASCII_LETTER.search(joined):
+            return joined.translate(LOOKALIKES)
         return joined
 
     return _SPACED.sub(join, text)

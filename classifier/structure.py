@@ -70,6 +70,7 @@ FACTS: Final[tuple[Fact, ...]] = (
     Fact("author's URL bears the author's name", "author"),
     Fact("author's name is a phrase", "author", True),
     Fact("author's name contains a link", "author", True),
+    Fact("author's name ends in random characters", "author", True),
     Fact("author's URL is also in the comment", "author", True),
     Fact("e-mail matches the author's URL", "author"),
     Fact("digits in the e-mail's name", "author", True),
@@ -94,6 +95,10 @@ _HAND_OFF: Final = re.compile(
 )
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 _LUCKY: Final = re.compile(r"\b[^\W\d_]{3,20}(?:\d{2,3})\b")
+_RANDOM_TAIL: Final = re.compile(
+    r"-[a-z]{0,2}\d[a-z0-9]{0,2}$|[a-z]\d[a-zA-Z]\w{0,4}$|[a-z][A-Z]{2,5}\d{0,2}$"
+    r"|[a-zA-Z][0-9]{1,2}[a-zA-Z]{1,4}\d?$|[a-z][A-Z][a-z]?[A-Z]\w{0,2}$"
+)
 _EMOJI: Final = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff]")
 _HOST: Final = re.compile(
     r"^(?:[a-z]{2,6}://)?(?:[^/@\s]*@)?(?:www\d?\.)?([^/:?#\s]+)(?::\d+)?([/?#].*)?", re.DOTALL
@@ -193,6 +198,7 @@ def _measure_author(content: Content, tokens: int, bases: set[str]) -> list[floa
             or "www." in name.lower()
             or bool(re.search(r"\.(com|net|ru|org)\b", name.lower()))
         ),
+        float(bool(_RANDOM_TAIL.search(name))),
         float(given and host in bases),
         float(given and bool(domain) and (domain == host or host.endswith("." + domain))),
         float(sum(map(str.isdigit, local)) >= 3),

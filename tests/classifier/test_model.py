@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier import Content, Model, load
+from classifier.clues import MAX_CLUES
 from classifier.features import N_GRAMS, group, span, weigh
-from classifier.model import MAX_CLUES
 from classifier.pipeline import RAISING, features, fit_features, rarity
 
 any_text = st.text(st.characters(codec=None), max_size=300)
