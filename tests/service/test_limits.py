@@ -247,7 +247,7 @@ def test_without_redis_comments_are_taken_at_once_and_still_limited(
     answers = [post(app.test_client(), make_body()) for _ in range(5)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429, 429]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2
     assert answers[0].headers["RateLimit"].startswith('"address";r=2;t=3')
     assert 3500 < int(answers[4].headers["Retry-After"]) <= 3600
 

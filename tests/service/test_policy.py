@@ -62,7 +62,7 @@ def test_what_no_rule_objects_to_is_approved() -> None:
     assert (ruling.rule, ruling.status) == ("otherwise", Status.APPROVED)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.combinations(TRIGGERS, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(TRIGGERS, 2)))
 def test_of_two_rules_the_first_decides(first: str, second: str) -> None:
     signals = _signals(**{**TRIGGERS[second], **TRIGGERS[first]})
 

@@ -26,7 +26,7 @@ from tests.cast import (
     make_site,
     post,
 )
-from tests.conftest import Door
+from tests.conftest import Door, database_of
 from workers import classification
 
 _MISSING = "there is no such comment on this page"
@@ -127,38 +127,33 @@ def test_a_receipt_of_another_installation_is_none(
 
 
 def test_without_prefer_the_answer_does_not_wait(door: Door) -> None:
-    began = time.monotonic()
-
-    answer = post(door.client, make_body())
+    with _at_once():
+        answer = post(door.client, make_body())
 
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(
     "preference",
     [
-        "wait", "wait=", "wait=x", "wait=-1", "wait=0", "wait=1.5", "wait=²", "wait=1e1", "wait;=5",
+        "wait", "wait=", "wait=x", "wait=-5", "wait=0", "wait=5.5", "wait=²", "wait=5e0", "wait;=5",
         "respond-async", "wait 5", "=5", ",,;;==", 'wait="', "waiting=5", "x; wait=5",
     ],
     ids=ascii,
 )  # fmt: skip
 def test_a_preference_that_cannot_be_read_is_ignored(door: Door, preference: str) -> None:
-    began = time.monotonic()
-
-    answer = post(door.client, make_body(), Prefer=preference)
+    with _at_once():
+        answer = post(door.client, make_body(), Prefer=preference)
 
     assert answer.status_code == 202
-    assert time.monotonic() - began < 1
 
 
 def test_of_two_preferences_to_wait_the_first_counts(door: Door) -> None:
-    began = time.monotonic()
+    with _at_once():
+        answer = post(door.client, make_body(), Prefer="wait=0, wait=5")
 
-    assert post(door.client, make_body(), Prefer="wait=0, wait=5").status_code == 202
-
-    assert time.monotonic() - began < 1
+    assert answer.status_code == 202
 
 
 def test_a_decision_that_does_not_come_is_not_waited_for_longer_than_asked(door: Door) -> None:
@@ -169,7 +164,7 @@ def test_a_decision_that_does_not_come_is_not_waited_for_longer_than_asked(door:
     assert answer.status_code == 202
     assert json_of(answer).keys() == {"id", "status", "receipt"}
     assert "Preference-Applied" not in answer.headers
-    assert 0.5 < time.monotonic() - began < 3
+    assert 0.5 < time.monotonic() - began < 4.5
 
 
 @pytest.mark.parametrize(
@@ -204,22 +199,18 @@ def test_a_held_comment_is_answered_in_time_as_well_with_the_reason(
 
 
 def test_those_who_wait_never_fill_all_threads(make_app: Callable[..., flask.Flask]) -> None:
-    app = make_app(HAMGATE_WEB_THREADS="2", HAMGATE_LIMIT_ADDRESS="1000/second")
-    make_site(app.extensions["hamgate"].database)
-    seconds: list[float] = []
+    app = make_app(HAMGATE_WEB_THREADS="4")
+    make_site(database_of(app))
+    waiting: threading.Semaphore = app.extensions["hamgate"].waiting
+    places = 0
+    while waiting.acquire(blocking=False):
+        places += 1
 
-    def submit() -> None:
-        began = time.monotonic()
-        post(app.test_client(), make_body(), Prefer="wait=1")
-        seconds.append(time.monotonic() - began)
+    with _at_once():
+        answer = post(app.test_client(), make_body(), Prefer="wait=5")
 
-    threads = [threading.Thread(target=submit) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sum(taken > 0.8 for taken in seconds) == 1
+    assert places == 2
+    assert answer.status_code == 202
 
 
 def test_a_ledger_that_goes_away_while_waiting_does_not_turn_a_202_into_a_503(
@@ -252,6 +243,14 @@ def _show(door: Door, comment_id: str, receipt: str) -> TestResponse:
     return door.client.get(
         f"/api/v1/comments/{comment_id}", headers={"Authorization": f"Receipt {receipt}"}
     )
+
+
+@contextlib.contextmanager
+def _at_once() -> Iterator[None]:
+    """Fail if the block takes as long as the five seconds that a caller may wait."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < 4
 
 
 @contextlib.contextmanager
