@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from service.doctor import Finding, Grade
 from tests.cast import make_comment, make_site, open_ledger
 from tests.conftest import Valkey
 from tests.service.conftest import Ended
-from tests.system import free_port, running
+from tests.system import free_port
 
 NOWHERE = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
 
@@ -308,33 +307,3 @@ def test_warnings_alone_are_not_a_failure(
         "warn  y         hm",
         "                → look",
     ]
-
-
-@pytest.mark.process
-def test_a_whole_installation_is_well(
-    valkey: Valkey, home: Path, sqlite_template: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home.mkdir()
-    ledger = home / "ledger.db"
-    with sqlite3.connect(sqlite_template) as source, sqlite3.connect(ledger) as copy:
-        source.backup(copy)
-    environ = {
-        "HAMGATE_HOME": str(home),
-        "DATABASE_URL": f"sqlite:///{ledger}",
-        "REDIS_URL": valkey.url,
-    }
-    with running(environ) as system:
-        settings = config.from_environ({**environ, "HAMGATE_PORT": str(system.port)})
-        database = open_ledger(settings)
-        make_site(database)
-        deadline = time.monotonic() + 30
-        while not database.doorbell.worker_count():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        database.close()
-
-        assert doctor.run(settings, as_json=True) == 0
-
-    checks = json.loads(capsys.readouterr().out)["checks"]
-    assert {check["grade"] for check in checks} == {"ok"}
-    assert len(checks) == 8
