@@ -1,5 +1,7 @@
 """Every route × everybody who may ask: one table, and a route without a row fails."""
 
+import time
+
 import flask
 import pytest
 from werkzeug.test import TestResponse
@@ -90,6 +92,19 @@ def test_the_scheme_of_a_key_is_not_case_sensitive(door: Door) -> None:
     headers = {"Authorization": f"BEARER  {door.key}"}
 
     assert _ask(door, "GET /api/v1/sites/<site>/comments", headers).status_code == 200
+
+
+def test_a_key_in_use_ends_within_seconds_of_being_revoked(door: Door) -> None:
+    key = make_key(door.database, door.site)
+    route = "GET /api/v1/sites/<site>/comments"
+    assert _ask(door, route, bearer(key)).status_code == 200
+    with door.database.transaction() as session:
+        sites.revoke_key(session, door.site.id, sites.authenticate(session, key).id)
+
+    deadline = time.monotonic() + 5
+    while _ask(door, route, bearer(key)).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _ask(
