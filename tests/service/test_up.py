@@ -50,7 +50,10 @@ class Up:
         """Start and wait until it says that it runs."""
         with self.said.open("wb") as out:
             self.process = subprocess.Popen([_HAMGATE, "up"], env=self.environ, stdout=out)
-        wait_until(lambda: b"Hamgate runs at" in self.said.read_bytes())
+        wait_until(
+            lambda: b"Hamgate runs at" in self.said.read_bytes() or self.process.poll() is not None
+        )
+        assert self.process.poll() is None, "it did not start"
 
     def stop(self) -> int:
         """Ask it to stop and give its exit code."""
