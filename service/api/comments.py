@@ -59,6 +59,8 @@ def create(site: str) -> Response:
         here().limits.hit(_counters(caller, None))
         raise
     here().limits.hit(_counters(caller, submission))
+    if here().settings.email_deliverability:  # not before, for a look-up may take seconds
+        _check_deliverable(submission)
     accepted = here().submit(submission)
     receipt = here().access.receipt(accepted.id)
     decided = _await_decision(accepted, _wait_seconds())
@@ -147,10 +149,6 @@ def _submission(caller: Caller) -> Submission:
             text.one_line(request.referrer, schemas.URL_MOST),
             None,
         )
-    if here().settings.email_deliverability:
-        fault = schemas.undeliverable(sent.email)
-        if fault is not None:
-            raise Invalid([FieldError("/email", fault)])
     address, user_agent, referrer, submitted_at = visit
     return Submission(
         site_id=caller.site.id,
@@ -171,6 +169,12 @@ def _submission(caller: Caller) -> Submission:
         referrer=referrer,
         submitted_at=submitted_at,
     )
+
+
+def _check_deliverable(submission: Submission) -> None:
+    fault = schemas.undeliverable(submission.email_normalised)
+    if fault is not None:
+        raise Invalid([FieldError("/email", fault)])
 
 
 def _idempotency_key(caller: Caller) -> str | None:

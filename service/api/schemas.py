@@ -142,15 +142,13 @@ def _resolver() -> Resolver:
     return email_validator.caching_resolver(timeout=3)
 
 
-def undeliverable(parsed: ValidatedEmail) -> str | None:
-    """Ask DNS whether the domain takes mail; give why not, or `None`.
+def undeliverable(email: str) -> str | None:
+    """Ask DNS whether a valid address's domain takes mail; give why not, or `None`.
 
     Answers are cached as long as DNS allows; a look-up that times out counts as deliverable.
     """
     try:
-        email_validator.validate_email(
-            parsed.normalized, check_deliverability=True, dns_resolver=_resolver()
-        )
+        email_validator.validate_email(email, check_deliverability=True, dns_resolver=_resolver())
     except EmailNotValidError as error:
         return str(error)
     return None
