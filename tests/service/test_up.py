@@ -49,11 +49,12 @@ class Up:
     def start(self) -> None:
         """Start and wait until it says that it runs."""
         with self.said.open("wb") as out:
-            self.process = subprocess.Popen([_HAMGATE, "up"], env=self.environ, stdout=out)
+            started = subprocess.Popen([_HAMGATE, "up"], env=self.environ, stdout=out)
+        self.process = started
         wait_until(
-            lambda: b"Hamgate runs at" in self.said.read_bytes() or self.process.poll() is not None
+            lambda: b"Hamgate runs at" in self.said.read_bytes() or started.poll() is not None
         )
-        assert self.process.poll() is None, "it did not start"
+        assert started.poll() is None, "it did not start"
 
     def stop(self) -> int:
         """Ask it to stop and give its exit code."""
