@@ -8,11 +8,12 @@ from threading import Semaphore
 import flask
 from flask import Response
 
-from service import access, api, comments, config, limits, logs, metrics, problems
+from service import access, api, config, limits, logs, metrics, problems
 from service.access import Access
 from service.config import Settings
-from service.db import Database, GroupCommit, new_id
+from service.db import Database, new_id
 from service.here import Here
+from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
 
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     doorbell = Doorbell(settings)
     database = Database(settings, doorbell)
     door = Access(settings, database)
+    limiter = Limits(settings, lambda: access.limit_subject(door.client_address()))
 
     @app.before_request
     def begin() -> None:
@@ -68,8 +70,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         doorbell=doorbell,
         database=database,
         access=door,
-        limits=Limits(settings, lambda: access.limit_subject(door.client_address())),
-        submit=GroupCommit(database, comments.submit),
+        limits=limiter,
+        intake=Intake(database, limiter),
         waiting=Semaphore(settings.web_threads // 2),
     ).attach(app)
     problems.register(app)

@@ -7,12 +7,10 @@ commit, so nobody is ever woken for a row that is not there.
 import contextlib
 import random
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Float, MetaData, create_engine, event, literal
 from sqlalchemy.engine import Connection, Engine
@@ -26,6 +24,7 @@ from sqlalchemy.types import TypeDecorator
 
 from service.config import Settings
 from service.errors import ConfigError, Unavailable
+from service.grouping import Grouped
 from service.jobs import Doorbell, Job
 
 # SQLite waits for another writer this long before it says "database is locked".
@@ -250,114 +249,54 @@ def _begin_sqlite(connection: Connection) -> None:
     # two web processes would leave the disk idle most of the time.
     deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
     connection.exec_driver_sql("PRAGMA busy_timeout=0")
-    while True:
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            break
-        except OperationalError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                raise
-        time.sleep(_SQLITE_PAUSE_SECONDS)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_SQLITE_PAUSE_SECONDS)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
 
 
 T = TypeVar("T")
 R = TypeVar("R")
+Write = Callable[[Connection, Sequence[T]], Sequence[R | Exception]]
 
 
-class _Entry(Generic[T, R]):
-    """One caller's item, and where it waits until somebody has written it."""
+def commit_together(
+    database: Database, write: Write[T, R], items: Sequence[T]
+) -> Sequence[R | Exception]:
+    """Write items in one transaction, so that they share its fsync.
 
-    __slots__ = ("error", "item", "leads", "result", "wake")
+    Args:
+        database: the ledger.
+        write: gives for each item its result, or the exception to raise to whoever brought it.
+        items: what to write. If `write` or the commit fails for all together, nothing of them
+            is stored, and each is tried alone, so that one cannot take others with it.
 
-    def __init__(self, item: T) -> None:
-        self.item = item
-        self.result: list[R] = []
-        self.error: Exception | None = None
-        self.leads = False
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-
-class GroupCommit(Generic[T, R]):
-    """Puts what concurrent callers write into one transaction, so that they share its fsync.
-
-    Whoever finds nobody writing leads: it writes for all who wait, then hands the lead to the
-    first who came meanwhile. `write` gets a connection and the items in the order of their
-    arrival and gives, for each, its result or the exception to raise to its caller. If `write`
-    or the commit fails for a group, nothing of it is stored, and each is tried alone, so that
-    one item cannot take others with it.
+    Returns:
+        For each item its result or exception; `Unavailable` where the database cannot be
+        written and the item was not stored.
     """
+    if not items:
+        return []
+    try:
+        with database.writing() as connection:
+            return write(connection, items)
+    except Unavailable as error:
+        return [error] * len(items)
+    except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
+        if len(items) == 1:
+            return [error]
+    return [result for item in items for result in commit_together(database, write, [item])]
 
-    def __init__(
-        self,
-        database: Database,
-        write: Callable[[Connection, Sequence[T]], Sequence[R | Exception]],
-        *,
-        most: int = 128,
-    ) -> None:
-        self._database = database
-        self._write = write
-        self._most = most
-        self._lock = threading.Lock()
-        self._led = False
-        self._waiting: deque[_Entry[T, R]] = deque()
 
-    def __call__(self, item: T) -> R:
-        """Write one item and return its result once it is committed.
+class GroupCommit(Grouped[T, R]):
+    """A function that stores one item; concurrent calls share transactions."""
 
-        Raises:
-            Exception: whatever `write` gave for this item.
-            Unavailable: the database cannot be written; the item was not stored.
-        """
-        entry: _Entry[T, R] = _Entry(item)
-        with self._lock:
-            self._waiting.append(entry)
-            if not self._led:
-                self._led = entry.leads = True
-        if not entry.leads:
-            entry.wake.acquire()
-        if entry.leads:
-            self._lead()
-        if entry.error is not None:
-            raise entry.error
-        return entry.result[0]
-
-    def _lead(self) -> None:
-        with self._lock:
-            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        try:
-            self._write_group(group)
-        finally:
-            with self._lock:
-                heir = self._waiting[0] if self._waiting else None
-                self._led = heir is not None
-            if heir is not None:
-                heir.leads = True
-                heir.wake.release()
-            for entry in group[1:]:  # the first is the caller itself
-                entry.wake.release()
-
-    def _write_group(self, group: Sequence[_Entry[T, R]]) -> None:
-        for entry in group:  # what becomes of it if this thread is torn away
-            entry.error = Unavailable("the writing was interrupted")
-        try:
-            self._commit(group)
-        except Unavailable as error:
-            for entry in group:
-                entry.error = error
-        except Exception as error:  # noqa: BLE001 - raised to the caller it belongs to
-            group[0].error = error
-            if len(group) > 1:
-                for entry in group:
-                    self._write_group([entry])
-
-    def _commit(self, group: Sequence[_Entry[T, R]]) -> None:
-        with self._database.writing() as connection:
-            results = self._write(connection, [entry.item for entry in group])
-        for entry, result in zip(group, results, strict=True):
-            if isinstance(result, Exception):
-                entry.error = result
-            else:
-                entry.error = None
-                entry.result.append(result)
+    def __init__(self, database: Database, write: Write[T, R], *, most: int = 128) -> None:
+        super().__init__(lambda items: commit_together(database, write, items), most=most)

@@ -7,9 +7,9 @@ from typing import cast
 import flask
 
 from service.access import Access
-from service.comments import Accepted, Submission
 from service.config import Settings
-from service.db import Database, GroupCommit
+from service.db import Database
+from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
 
@@ -30,7 +30,7 @@ class Here:
     database: Database
     access: Access
     limits: Limits
-    submit: GroupCommit[Submission, Accepted]
+    intake: Intake
     waiting: Semaphore
 
     def attach(self, app: flask.Flask) -> None:

@@ -12,6 +12,7 @@ PACKAGES = ("service", "workers", "classifier")
 # The edges at which a fault of ours must not end the process, or must reach its own caller.
 BROAD_HANDLERS = {
     "service/db.py": "a group commit gives each caller its own error",
+    "service/grouping.py": "whatever a group met with is raised to each caller",
     "service/problems.py": "registered for the request handler",
     "service/scoring.py": "the scoring door never raises",
     "service/supervision.py": "a supervised child reports and ends",

@@ -58,10 +58,12 @@ def create(site: str) -> Response:
     except HamgateError:
         here().limits.hit(_counters(caller, None))
         raise
-    here().limits.hit(_counters(caller, submission))
-    if here().settings.email_deliverability:  # not before, for a look-up may take seconds
+    counters = _counters(caller, submission)
+    if here().settings.email_deliverability:
+        here().limits.hit(counters)  # first, for a look-up may take seconds
         _check_deliverable(submission)
-    accepted = here().submit(submission)
+        counters = []
+    accepted = here().intake(submission, counters)
     receipt = here().access.receipt(accepted.id)
     decided = _await_decision(accepted, _wait_seconds())
     if decided is not None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -41,20 +42,17 @@ class Held(Scorer):
         return super().score(batch)
 
 
-class Breaks(Scorer):
-    """A classifier that raises on one comment."""
+def break_on_one_comment(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the model raise on any batch with a certain comment in it."""
+    assert scorer.model is not None
+    sound = scorer.model.score
 
-    def __init__(self) -> None:
-        super().__init__()
-        assert self.model is not None
-        sound = self.model.score
+    def score(contents: Sequence[Content], *others: Any) -> list[Verdict]:
+        if any("break" in content.body for content in contents):
+            raise ZeroDivisionError
+        return list(sound(contents, *others))
 
-        def score(contents: Sequence[Content]) -> list[Verdict]:
-            if any("break" in content.body for content in contents):
-                raise ZeroDivisionError
-            return list(sound(contents))
-
-        self.model.score = score  # type: ignore[method-assign]
+    monkeypatch.setattr(scorer.model, "score", score)
 
 
 def test_drain_decides_everything_that_is_due(
@@ -174,13 +172,15 @@ def test_an_altered_model_holds_every_comment(
 
 
 def test_a_comment_that_raises_is_held_and_its_neighbours_are_not(
-    database: Database, settings: Settings
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site(database)
     good = make_comment(database, site, body=HAM)
     bad = make_comment(database, site, body="please break")
+    scorer = Scorer()
+    break_on_one_comment(scorer, monkeypatch)
 
-    classification.drain(database, Breaks(), settings)
+    classification.drain(database, scorer, settings)
 
     assert look(database, good).status is Status.APPROVED
     assert look(database, bad).status is Status.PENDING
