@@ -72,7 +72,13 @@ def test_a_head_request_is_answered_as_a_get_without_its_body(door: Door) -> Non
 
 
 def test_every_refusal_of_the_core_has_an_answer() -> None:
-    assert set(problems.TABLE) == set(_leaves(errors.HamgateError)) - {errors.ConfigError}
+    refusals = {
+        one
+        for one in vars(errors).values()
+        if isinstance(one, type) and issubclass(one, errors.HamgateError)
+    }
+
+    assert set(problems.TABLE) == refusals - {errors.HamgateError, errors.ConfigError}
     assert len({slug for slug, _, _ in problems.TABLE.values()}) == len(problems.TABLE)
 
 
@@ -218,12 +224,6 @@ def _assert_problem(answer: TestResponse, slug: str) -> None:
     assert problem["status"] == answer.status_code
     assert problem["title"]
     assert problem["instance"] == f"urn:request:{answer.headers['X-Request-Id']}"
-
-
-def _leaves(kind: type[errors.HamgateError]) -> Iterator[type[errors.HamgateError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _leaves(child)
 
 
 @contextlib.contextmanager
