@@ -1,4 +1,4 @@
-"""The command line: `python -m classifier train|score|explain`.
+"""The command line: `python -m classifier train|evaluate|score|explain`.
 
 Owns arguments, progress and printing; the work is done elsewhere.
 """
@@ -10,11 +10,21 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from classifier import BUILTIN, ClassifierError, Content, load, save, train
+from classifier import (
+    BUILTIN,
+    ClassifierError,
+    Content,
+    TrainingDataError,
+    load,
+    save,
+    train,
+)
 from classifier.examples import read_contents, read_examples
 
 _OUT = Console(highlight=False, markup=False)
@@ -32,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = _parser().parse_args(arguments)
     try:
-        {"train": _train, "score": _score, "explain": _explain}[chosen.command](chosen)
+        _COMMANDS[chosen.command](chosen)
     except ClassifierError as error:
         _NOTES.print(f"error: {error}", style="red")
         return 1
@@ -49,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     train_.add_argument("--out", type=Path, required=True, help="model directory to write")
     train_.add_argument("--seed", type=int, default=0)
+    evaluate = commands.add_parser("evaluate", help="print how good models trained here are")
+    evaluate.add_argument("--data", type=Path, required=True, help="directory of the corpora")
+    evaluate.add_argument("--protocol", action="append", help="general, left-out or language")
+    evaluate.add_argument("--out", type=Path, help="directory for the report and its plots")
+    evaluate.add_argument("--seed", type=int, default=0)
     score = commands.add_parser("score", help="print P(spam) of texts or of the rows of a file")
     explain = commands.add_parser("explain", help="print P(spam) and the clues of texts")
     for command in (score, explain):
@@ -99,6 +114,23 @@ def _explain(chosen: argparse.Namespace) -> None:
         _OUT.print(table)
 
 
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from classifier.protocols import PROTOCOLS, evaluate
+
+    names = tuple(chosen.protocol or PROTOCOLS)
+    unknown = [name for name in names if name not in PROTOCOLS]
+    if unknown:
+        raise TrainingDataError(f"no protocol {unknown[0]!r}; there are: {', '.join(PROTOCOLS)}")
+    with _progress() as progress:
+        task = progress.add_task("", total=None)
+        report = evaluate(
+            chosen.data, names, lambda step: progress.update(task, description=step), chosen.seed
+        )
+    _OUT.print(report.markdown(), soft_wrap=True)
+    if chosen.out:
+        report.write(chosen.out)
+
+
 def _train(chosen: argparse.Namespace) -> None:
     from classifier.corpora import mixture
 
@@ -109,10 +141,31 @@ def _train(chosen: argparse.Namespace) -> None:
     for example in examples:
         counts = sources.setdefault(example.source, {"ham": 0, "spam": 0})
         counts[example.label.value] += 1
-    with _NOTES.status("reading") as status:
-        model = train(examples, seed=chosen.seed, progress=status.update)
+    with _progress() as progress:
+        task = progress.add_task("", total=_STEPS)
+
+        def step(name: str) -> None:
+            progress.update(task, advance=1, description=name)
+
+        model = train(examples, seed=chosen.seed, progress=step)
     save(model, chosen.out, sources=sources)
     _NOTES.print(f"model {model.version} of {len(examples)} examples written to {chosen.out}")
+
+
+def _progress() -> Progress:
+    return Progress(
+        *(SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()),
+        console=_NOTES,
+    )
+
+
+_STEPS: Final = 7
+_COMMANDS: Final = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "score": _score,
+    "explain": _explain,
+}
 
 
 if __name__ == "__main__":

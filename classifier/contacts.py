@@ -51,8 +51,10 @@ _SPELT_DOT: Final = re.compile(
     r"|\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s(?!net)|\s?,(?=com\b|ru\b))"
     r"(com|net|org|info|xyz|ru|co|site|online|shop|top|io|me|biz|club|vip)(?!\w)"
 )
-_DOT_WORD: Final = re.compile(
-    r"dot|d0t|punkt|punto|точка|[\[({<]\s?\.\s?[\])}>]|\s\.\s[coirxstmbv]|,com\b|,ru\b"
+# Looked for before the slower patterns above are tried.
+_DOT_MARKS: Final = (
+    *("dot", "d0t", "punkt", "punto", "точка", ",com", ",ru"),
+    *("[.", "(.", "{.", "<.", "[ .", "( .", " . "),
 )
 _DOMAIN_END: Final = re.compile(rf"\.(?:(?:{_BARE_ENDING})(?!\w)|(?:{_ENDING})/)")
 _HXXP: Final = re.compile(
@@ -80,7 +82,7 @@ def take(text: str) -> tuple[str, list[str], int]:
     """
     links: list[str] = []
     disguised = 0
-    spelt = _DOT_WORD.search(text)
+    spelt = any(mark in text for mark in _DOT_MARKS)
     if spelt:
         text = _SPELT_EMAIL.sub(f" {EMAIL} ", text)
     if "h" in text and ("://" in text or ":/" in text or "]" in text):

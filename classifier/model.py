@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.budget import Thresholds
 from classifier.clues import Clue, Sums, find_clues
 from classifier.examples import Content
 from classifier.features import Floats, Spans, group, span, weigh
@@ -50,6 +51,8 @@ class Parameters:
         bias: The constant of the linear model.
         slope: Calibration: log-odds = slope * linear + offset.
         offset: See `slope`.
+        hold: Default threshold, a probability: scores from here on are held for a person.
+        spam: Default threshold from which on a comment is marked as spam.
     """
 
     weights: NDArray[np.float32]
@@ -58,6 +61,8 @@ class Parameters:
     bias: float
     slope: float = 1.0
     offset: float = 0.0
+    hold: float = 0.5
+    spam: float = 0.99
 
 
 class Model:
@@ -67,6 +72,11 @@ class Model:
         """Wrap parameters; see `store.load` and `training.train` for where they come from."""
         self.parameters: Final = parameters
         self.version: Final = version
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The cautious thresholds to begin with, from held-out predictions in training."""
+        return Thresholds(self.parameters.hold, self.parameters.spam)
 
     def score(self, contents: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict]:
         """Score comments.

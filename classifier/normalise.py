@@ -38,6 +38,9 @@ class Trick(IntEnum):
     DISGUISED_LINK = 8
 
 
+_N_TRICKS: Final = len(Trick)
+
+
 @dataclass(frozen=True, slots=True)
 class Folded:
     """One text after folding.
@@ -122,6 +125,7 @@ _TOKEN: Final = re.compile(
     "\u0591-\u05c7\ue000-\ue004]+|[!?%+=$€£\u2190-\u2bff\U0001f000-\U0001faff]"
 )
 _CONTROLS: Final = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
+_LEET_MARKS: Final = b"013457@$|"
 _UPPER: Final = string.ascii_uppercase.encode()
 
 
@@ -136,21 +140,23 @@ def fold(text: str) -> Folded:
     """
     if len(text) > LIMIT:
         text = text[: LIMIT * 3 // 4] + "\n" + text[-LIMIT // 4 :]
-    tricks = [0] * len(Trick)
+    tricks = [0] * _N_TRICKS
     text, markup_links = _unwrap_markup(text, tricks)
     if not text.isascii():
         text = _fold_unicode(text, tricks)
     elif len(plain := text.translate(_CONTROLS)) < len(text):
         tricks[Trick.INVISIBLE] += len(_INVISIBLE_IN_WORD.findall(text))
         text = plain
-    text = _decode_base64(text, tricks)
     raw = text.encode("utf-8", "replace")
     capitals = len(raw) - len(raw.translate(None, _UPPER))
+    if capitals > 1:
+        text = _decode_base64(text, tricks)
     text = text.lower()
     text, links, disguised = contacts.take(text)
     tricks[Trick.DISGUISED_LINK] += disguised
     text = _join_spaced(text, tricks)
-    text = _undo_leet(text, tricks)
+    if len(raw.translate(None, _LEET_MARKS)) < len(raw):
+        text = _undo_leet(text, tricks)
     text = _REPEATED.sub(r"\1", text).replace("'", "")
     if not text.isascii() and _CJK.search(text):
         text = _CJK.sub(r" \g<0> ", text)
@@ -174,7 +180,7 @@ def fold_name(text: str) -> str:
     """
     text = text[:300]
     if not text.isascii():
-        text = _fold_unicode(text, [0] * len(Trick))
+        text = _fold_unicode(text, [0] * _N_TRICKS)
     text = text.lower().replace("_", " ")
     if not text.isascii():
         text = _CJK.sub(r" \g<0> ", text)

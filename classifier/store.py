@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +69,8 @@ def load(path: Path = BUILTIN) -> Model:
             bias=float(numbers["bias"]),
             slope=float(numbers["slope"]),
             offset=float(numbers["offset"]),
+            hold=float(numbers["hold"]),
+            spam=float(numbers["spam"]),
         )
         version = str(manifest["version"])
     except KeyError as error:
@@ -77,11 +80,8 @@ def load(path: Path = BUILTIN) -> Model:
     except (TypeError, ValueError) as error:
         raise ModelAlteredError(f"{path / _NUMBERS} is not what it should be: {error}") from error
     finite = (
-        parameters.bias,
-        parameters.slope,
-        parameters.offset,
-        float(np.abs(weights).max()),
-        *facts,
+        *(parameters.bias, parameters.slope, parameters.offset, parameters.hold, parameters.spam),
+        *(float(np.abs(weights).max()), *facts),
     )
     if not all(map(math.isfinite, finite)):
         raise ModelAlteredError(f"{path} holds numbers that are not finite")
@@ -162,13 +162,10 @@ def version_of(parameters: Parameters, now: datetime) -> str:
 
 def stored(parameters: Parameters) -> Parameters:
     """Round the parameters to what the files can hold, so that saving changes no score."""
-    return Parameters(
+    return replace(
+        parameters,
         weights=parameters.weights.astype(np.float16).astype(np.float32),
         rarity=(np.rint(parameters.rarity * RARITY_STEPS) / RARITY_STEPS).astype(np.float32),
-        facts=parameters.facts,
-        bias=parameters.bias,
-        slope=parameters.slope,
-        offset=parameters.offset,
     )
 
 
@@ -177,6 +174,8 @@ def _contents(parameters: Parameters) -> dict[str, bytes]:
         "bias": parameters.bias,
         "slope": parameters.slope,
         "offset": parameters.offset,
+        "hold": parameters.hold,
+        "spam": parameters.spam,
         "facts": {
             fact.label: weight
             for fact, weight in zip(FACTS, parameters.facts.tolist(), strict=True)

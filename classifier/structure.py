@@ -16,7 +16,7 @@ from typing import Final
 
 from classifier.contacts import EMAIL, HANDLE, MONEY, PHONE
 from classifier.examples import Content
-from classifier.normalise import Folded, Trick, fold_name
+from classifier.normalise import Folded, fold_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,12 @@ _HAND_OFF: Final = re.compile(
     r"(?:\b(?:whats ?app|tele ?gram|wechat|viber|kik|signal|skype|line id|snapchat|icq|"
     r"вотсап|ватсап|телеграм\w*|личк\w|в лс)\b|微 信|加 v|电 报)"
 )
+_MESSENGER_NAMES: Final = (
+    *("whats", "tele", "wechat", "viber", "kik", "signal", "skype", "line id", "snapchat", "icq"),
+    *("вотсап", "ватсап", "телеграм", "личк", "в лс", "微 信", "加 v", "电 报"),
+)
 _NOT_WORD: Final = re.compile(r"[\W_]+")
+_DIGIT: Final = re.compile(r"\d")
 _LUCKY: Final = re.compile(r"\b[^\W\d_]{3,20}(?:\d{2,3})\b")
 _RANDOM_TAIL: Final = re.compile(
     r"-[a-z]{0,2}\d[a-z0-9]{0,2}$|[a-z]\d[a-zA-Z]\w{0,4}$|[a-z][A-Z]{2,5}\d{0,2}$"
@@ -144,10 +149,11 @@ def measure(content: Content, folded: Folded) -> list[float]:
     bases = {host for host, _ in hosts}
     links = len(hosts)
     phones, emails, handles, money = (text.count(mark) for mark in (PHONE, EMAIL, HANDLE, MONEY))
-    hand_off = bool(_HAND_OFF.search(text)) and (phones + handles + links > 0 or tokens < 60)
-    lucky = len(_LUCKY.findall(text)) if any(map(str.isdigit, text)) else 0
+    spoken = any(name in text for name in _MESSENGER_NAMES) and bool(_HAND_OFF.search(text))
+    hand_off = spoken and (phones + handles + links > 0 or tokens < 60)
+    lucky = len(_LUCKY.findall(text)) if _DIGIT.search(text) else 0
     emoji = 0 if text.isascii() else len(_EMOJI.findall(text))
-    facts = [_log(min(6, folded.tricks[trick])) for trick in Trick]
+    facts = [_log(min(6, count)) for count in folded.tricks]
     facts += [
         min(1.0, float(links)),
         _log(max(0, links - 1)),
