@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     train_.add_argument("--seed", type=int, default=0)
     evaluate = commands.add_parser("evaluate", help="print how good models trained here are")
     evaluate.add_argument("--data", type=Path, required=True, help="directory of the corpora")
-    evaluate.add_argument("--protocol", action="append", help="general, left-out or language")
+    evaluate.add_argument("--protocol", action="append", help="general, youtube or language")
     evaluate.add_argument("--out", type=Path, help="directory for the report and its plots")
     evaluate.add_argument("--seed", type=int, default=0)
     score = commands.add_parser("score", help="print P(spam) of texts or of the rows of a file")

@@ -144,7 +144,7 @@ def reader_card(content: Content, rng: Dice, with_url: float = 0.4) -> Content:
     name = content.author_name or (person(rng) if rng.random() < 0.9 else "")
     url = ""
     if rng.random() < with_url:
-        is_trader = rng.random() < 0.04
+        is_trader = rng.random() < 0.01
         url = shop(rng.choice(PHRASES["topics"]), rng) if is_trader else homepage(name, rng)
     return _carded(content, name, url, rng, own_domain=0.3)
 

@@ -89,20 +89,24 @@ def find_clues(spans: Spans, sums: Sums) -> list[list[Clue]]:
     row = np.concatenate([spans.word_row[first], fact_row])
     weights = np.concatenate([weight, facts[fact_row, fact]])
     what = np.concatenate([np.arange(len(first)), -1 - fact])
+    told = np.flatnonzero(np.abs(weights) >= _FAINT)
+    row, weights, what = row[told], weights[told], what[told]
+    order = np.lexsort((-np.abs(weights), row))
+    rank = np.arange(len(order)) - np.searchsorted(row[order], row[order])
+    order = order[rank < MAX_CLUES]
     found: list[list[Clue]] = [[] for _ in range(len(spans.facts))]
-    for place in np.lexsort((-np.abs(weights), row)).tolist():
-        clues = found[row[place]]
-        if len(clues) >= MAX_CLUES or abs(weights[place]) < _FAINT:
-            continue
-        item = int(what[place])
-        amount = float(weights[place])
+    chosen = (row[order].tolist(), weights[order].tolist(), what[order].tolist())
+    for at, weight_of_clue, item in zip(*chosen, strict=True):
         if item < 0:
-            clues.append(Clue(FACTS[-1 - item].label, amount, FACTS[-1 - item].kind))
+            fact_of_clue = FACTS[-1 - item]
+            found[at].append(Clue(fact_of_clue.label, weight_of_clue, fact_of_clue.kind))
             continue
         part = int(spans.word_part[first[item]])
         said = spans.text[spans.word_start[first[item]] : spans.word_end[last[item]]]
-        said = said.translate(_SHOWN)[:_LONGEST_LABEL]
-        clues.append(Clue(_LABELS[part].format(said), amount, _KINDS[part]))
+        if not said.isascii():
+            said = said.translate(_SHOWN)
+        label = _LABELS[part].format(said[:_LONGEST_LABEL])
+        found[at].append(Clue(label, weight_of_clue, _KINDS[part]))
     return found
 
 

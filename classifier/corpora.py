@@ -28,6 +28,7 @@ class Corpus:
         ham_only: Whether only its label-0 rows are used: the other label is not spam.
         most: Most rows used; 0 for all.
         home: Where it is public.
+        weight: How much one row counts in training.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Corpus:
     home: str
     ham_only: bool = False
     most: int = 0
+    weight: float = 1.0
 
 
 CORPORA: Final = (
@@ -44,6 +46,7 @@ CORPORA: Final = (
         "spam/youtube_uci.csv",
         "CC BY 4.0 (UCI)",
         "YouTube Spam Collection (Alberto, Lochter, Almeida 2015), UCI repository",
+        weight=3.0,
     ),
     Corpus(
         "sms",
@@ -159,7 +162,10 @@ def mixture(data: Path, seed: int = 0, without: frozenset[str] = frozenset()) ->
         if corpus.name in without:
             continue
         rows = read(data, corpus, seed)
-        examples += [_with_group(_with_card(example, corpus, rng)) for example in rows]
+        examples += [
+            replace(_with_group(_with_card(example, corpus, rng)), weight=corpus.weight)
+            for example in rows
+        ]
     return examples + synthetic(seed)
 
 

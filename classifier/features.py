@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.examples import Content
-from classifier.normalise import Folded, fold, fold_name
+from classifier.normalise import LIMIT, Folded, fold, fold_name
 from classifier.structure import FACTS, measure, url_words
 
 Integers = NDArray[np.int64]
@@ -62,6 +62,7 @@ SCALES: Final = {Block.WORDS: 2.0, Block.LINK: 2.0}
 (YouTube, one video left out: caught at 1 % of ham from .840 to .870)."""
 
 _BLOCK_SCALE: Final = np.array([SCALES.get(block, 1.0) for block in Block])
+_DAMPED: Final = np.concatenate([[0.0], 1.0 + np.log(np.arange(1, LIMIT + 2))])
 _BLOCK_OF: Final = np.repeat(np.arange(len(_BITS)), [1 << (bits - 16) for bits in _BITS])
 _WORD_BLOCK: Final = np.array([Block.WORDS, Block.NAME, Block.URL, Block.LINK], dtype=np.int64)
 _CHAR_BLOCK: Final = np.array([Block.CHARS, Block.NAME, Block.URL, Block.LINK], dtype=np.int64)
@@ -264,7 +265,7 @@ def weigh(grouped: Grouped, rarity: NDArray[np.float32], n_rows: int) -> Floats:
     Returns:
         (n_distinct,) float64; of one row and block, as a vector, of the block's length.
     """
-    value = (1.0 + np.log(grouped.count)) * rarity[grouped.column]
+    value = _DAMPED[np.minimum(grouped.count, len(_DAMPED) - 1)] * rarity[grouped.column]
     n_blocks = len(_BITS)
     place = grouped.row * n_blocks + _BLOCK_OF[grouped.column >> 16]
     length = np.sqrt(np.bincount(place, value * value, minlength=n_rows * n_blocks))

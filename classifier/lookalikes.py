@@ -80,6 +80,11 @@ LOOKALIKES: Final = {
 }
 """Characters that stand in for a Latin letter inside a word: code point to letter."""
 
+TURNED: Final = {
+    ord(sign): letter for sign, letter in zip(*_LETTERS["turned"].values(), strict=True)
+}
+"""Letters of a text written upside down, plain ones included: code point to letter."""
+
 TO_CYRILLIC: Final[dict[int, str]] = {
     ord(latin): cyrillic.lower()
     for latin, cyrillic in zip(*_LETTERS["cyrillic_for"].values(), strict=True)

@@ -18,7 +18,7 @@ from enum import IntEnum
 from typing import Final
 
 from classifier import contacts
-from classifier.lookalikes import LOOKALIKES, STYLES, TO_CYRILLIC
+from classifier.lookalikes import LOOKALIKES, STYLES, TO_CYRILLIC, TURNED
 
 LIMIT: Final = 12_000
 """Characters read of one text; of a longer one the first three quarters and the last quarter."""
@@ -85,6 +85,9 @@ _STYLED: Final = re.compile(
     "[\u0250-\u02af\u1d00-\u1dbf\u2070-\u209c\u2102\u2107\u210a-\u2115\u2118-\u211d\u2124"
     "\u2128-\u2138\u2145-\u2149\u24b6-\u24e9\u249c-\u24b5\ua720-\ua7ff"
     "\U0001d400-\U0001d7ff\U0001f110-\U0001f1ac]"
+)
+_TURNED: Final = re.compile(
+    "[\u0250\u0254\u01dd\u025f\u0183\u0265\u1d09\u027e\u029e\u026f\u0279\u0287\u028c\u028d\u028e]"
 )
 _WIDE_LATIN: Final = re.compile("[\uff21-\uff3a\uff41-\uff5a]")
 _KEYCAP: Final = re.compile("([0-9#*])\u20e3")
@@ -245,6 +248,8 @@ def _fold_unicode(text: str, tricks: list[int]) -> str:
     if text.isascii():
         return text
     tricks[Trick.STYLED] += len(_STYLED.findall(text))
+    if len(set(_TURNED.findall(text))) > 3:
+        text = text.lower().translate(TURNED)
     if not _CJK.search(text):
         tricks[Trick.STYLED] += len(_WIDE_LATIN.findall(text))
     if "\u20e3" in text:

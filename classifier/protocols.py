@@ -120,22 +120,26 @@ def general(data: Path, progress: Progress, seed: int) -> Report:
     blog = [example for example in read(data, _CORPUS["blog"], seed) if _is_kept_aside(example)]
     return Report(
         rows=(
-            *_paper_rows(model, paper, {example.content.body for example in shown}),
             *_blog_rows(model, blog),
             *_praise_rows(model, blog, unseen, seed),
             *_evasion_rows(model, paper, seed),
             *_policy_rows(model, paper, blog),
         ),
-        predictions={"paper's test rows": (labels_of(paper), model.log_odds(contents_of(paper)))},
+        predictions={
+            "one model for all, paper's test rows": (
+                labels_of(paper),
+                model.log_odds(contents_of(paper)),
+            )
+        },
         curves={},
     )
 
 
-def left_out(data: Path, progress: Progress, seed: int) -> Report:
-    """Leave one video out: a shipped model that knows no YouTube, taught by four videos.
+def taught_youtube(data: Path, progress: Progress, seed: int) -> Report:
+    """Judge a shipped model that knows no YouTube, taught by YouTube's own decisions.
 
-    This is how a site with a history uses Hamgate. The same site then labels 50 comments of the
-    fifth video.
+    This is how a site with a history uses Hamgate: taught by the paper's training rows, taught
+    by four of five videos, and taught 50 comments of the fifth.
     """
     rows = youtube(data)
     labels = labels_of(rows)
@@ -143,6 +147,8 @@ def left_out(data: Path, progress: Progress, seed: int) -> Report:
     model = train(
         mixture(data, seed, frozenset({"youtube"})), folds=3, seed=seed, progress=progress
     )
+    shown, paper = _paper_split(rows)
+    pooled = model.log_odds(contents_of(paper), teach(model, distinct(shown)))
     odds = np.zeros(len(rows))
     right: list[float] = []
     spent: list[float] = []
@@ -163,6 +169,7 @@ def left_out(data: Path, progress: Progress, seed: int) -> Report:
     name = "YouTube, one video left out"
     return Report(
         rows=(
+            *_paper_rows(pooled, paper, {example.content.body for example in shown}),
             *figure_rows(name, measure(labels, odds), (0.97, 0.94, 0.93, 0.994, 0.02)),
             at_least(
                 "the fifth video taught", "accuracy after 50 labels", float(np.mean(right)), 0.96
@@ -204,7 +211,7 @@ def language(data: Path, progress: Progress, seed: int) -> Report:
 
 PROTOCOLS: Final[dict[str, Callable[[Path, Progress, int], Report]]] = {
     "general": general,
-    "left-out": left_out,
+    "youtube": taught_youtube,
     "language": language,
 }
 """Name to protocol."""
@@ -228,9 +235,9 @@ def _is_kept_aside(example: Example) -> bool:
     return example.source == "blog" and zlib.crc32(example.group.encode()) % 2 == 0
 
 
-def _paper_rows(model: Model, paper: list[Example], known: set[str]) -> list[Row]:
+def _paper_rows(odds: Floats, paper: list[Example], known: set[str]) -> list[Row]:
     name = "YouTube, pooled model, paper's test rows"
-    labels, odds = labels_of(paper), model.log_odds(contents_of(paper))
+    labels = labels_of(paper)
     rows = figure_rows(name, measure(labels, odds), (0.985, 0.97, 0.97, None, None))
     fresh = np.array([example.content.body not in known for example in paper])
     return rows + figure_rows(
@@ -255,6 +262,7 @@ def _blog_rows(model: Model, blog: list[Example]) -> list[Row]:
 def _praise_rows(model: Model, blog: list[Example], unseen: list[int], seed: int) -> list[Row]:
     rng = Dice(seed + 2)
     carded = [cards.reader_card(example.content, rng) for example in blog]
+    bare_threshold = ham_threshold(model.log_odds(contents_of(blog)), 0.005)
     threshold = ham_threshold(model.log_odds(carded), 0.005)
     fresh = [
         replace(example.content, echoes=0) for example in synthesis.praise_spam(1500, rng, unseen)
@@ -262,6 +270,11 @@ def _praise_rows(model: Model, blog: list[Example], unseen: list[int], seed: int
     repeated = _posted_again(fresh, rng)
     name = "praise with the link in the author's URL, unseen wordings, 0.5 % of ham"
     return [
+        Row(
+            name,
+            "caught, were all that ham without URLs",
+            float(np.mean(model.log_odds(fresh) > bare_threshold)),
+        ),
         at_least(name, "caught", float(np.mean(model.log_odds(fresh) > threshold)), 0.8),
         at_least(
             name,

@@ -157,6 +157,13 @@ def _held_out(
 
 
 def _calibrate(scores: Floats, labels: NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
-    """Fit log-odds = slope * score + offset (Platt 1999), with a slope above 0."""
-    fitted = LogisticRegression(C=1e6).fit(scores[:, None], labels, sample_weight=weights)
+    """Fit log-odds = slope * score + offset (Platt 1999), with a slope above 0.
+
+    Both labels count the same in all: the share of spam among the training examples says
+    nothing about a site's.
+    """
+    halves = np.where(labels, weights[~labels].sum(), weights[labels].sum())
+    fitted = LogisticRegression(C=1e6).fit(
+        scores[:, None], labels, sample_weight=weights * halves / halves.mean()
+    )
     return max(0.05, float(fitted.coef_[0, 0])), float(fitted.intercept_[0])

@@ -38,8 +38,8 @@ def test_a_site_teaches_what_the_shipped_model_does_not_know(
     contents = [Content("rabbit racing tips, new"), Content("my pottery club met again")]
     assert all(verdict.score < 0.5 for verdict in builtin.score(contents))
     spam, ham = builtin.score(contents, tuning)
-    assert spam.score > 0.7
-    assert ham.score < 0.3
+    assert spam.score > 0.6
+    assert ham.score < 0.4
     assert any("rabbit" in clue.label for clue in spam.clues)
 
 
