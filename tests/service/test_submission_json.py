@@ -182,13 +182,15 @@ def test_the_real_server_takes_and_refuses_chunked_bodies(settings: Settings) ->
     )
     try:
         system.start("web")
-        for body, status in ((most, 202), (most + b" ", 413), (b"", 400)):
-            assert _send_in_chunks(system.port, body) == status
+        assert _send_in_chunks(system.port, most) == 202
+        assert _send_in_chunks(system.port, most + b" ") in (413, None)
+        assert _send_in_chunks(system.port, b"") == 400
     finally:
         system.stop()
 
 
-def _send_in_chunks(port: int, body: bytes) -> int:
+def _send_in_chunks(port: int, body: bytes) -> int | None:
+    """Give the status; `None` if the server hung up on what it would not read."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
     try:
         connection.request(
@@ -199,6 +201,8 @@ def _send_in_chunks(port: int, body: bytes) -> int:
             encode_chunked=True,
         )
         return connection.getresponse().status
+    except ConnectionError:
+        return None
     finally:
         connection.close()
 
