@@ -179,7 +179,8 @@ class Access:
         if "client_address" not in flask.g:
             flask.g.client_address = client_address(
                 flask.request.remote_addr,
-                flask.request.headers.getlist("X-Forwarded-For"),
+                # WSGI has several fields of one name as one, with commas between.
+                [flask.request.environ.get("HTTP_X_FORWARDED_FOR", "")],
                 self._proxies,
             )
         address: str | None = flask.g.client_address

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import DateTime, Dialect, Float, MetaData, create_engine, event, literal
 from sqlalchemy.engine import Connection, Engine
@@ -247,19 +247,20 @@ def _begin_sqlite(connection: Connection) -> None:
         return
     # SQLite's own waiting sleeps for up to 100 ms at a time, far longer than our transactions:
     # two web processes would leave the disk idle most of the time.
+    driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
     deadline = time.monotonic() + _SQLITE_BUSY_MS / 1000
-    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    driver.execute("PRAGMA busy_timeout=0")
     try:
         while True:
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                driver.execute("BEGIN IMMEDIATE")
                 return
-            except OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                    raise
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise Unavailable(f"the database does not answer: {error}") from error
             time.sleep(_SQLITE_PAUSE_SECONDS)
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+        driver.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
 
 
 T = TypeVar("T")

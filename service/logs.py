@@ -5,6 +5,7 @@ The one rule: whatever a stranger sent, a line stays one line; control character
 
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -51,9 +52,25 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+class _Lines(logging.Handler):
+    """Writes each line in one call to standard error; the kernel keeps lines apart."""
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Need none: threads would wait for each other's lines."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            line = self.format(record) + "\n"
+            os.write(sys.stderr.fileno(), line.encode("utf-8", "backslashreplace"))
+        except OSError:
+            self.handleError(record)
+
+
 def configure(settings: Settings) -> None:
     """Send every log line of this process to standard error in the format that was set."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines()
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     # What our formats do not show is not looked up (logging's documented optimisations).
     logging._srcfile = None

@@ -72,7 +72,8 @@ def _run(settings: Settings, supervisor: Supervisor) -> int:
     web = _part(settings, "web", ready=lambda: loopback.answers(settings))
     if not _start(supervisor, web):
         return _failed(supervisor, "the web server did not start; see the lines above")
-    supervisor.add(_part(settings, "worker"))
+    # Nothing depends on it, but what is tried first should not meet a worker half-way up.
+    supervisor.add(_part(settings, "worker", ready=lambda: _has_worker(settings)))
     _greet(settings, origin)
     supervisor.run()
     log.info("stopped")
@@ -164,15 +165,26 @@ def _valkey(settings: Settings) -> Child:
 
 
 def _pings(settings: Settings) -> bool:
+    return _ask_valkey(settings, b"PING").startswith(b"+PONG")
+
+
+def _has_worker(settings: Settings) -> bool:
+    if not settings.embedded_redis:
+        return True  # an operator of real servers does not need to be waited for
+    return _ask_valkey(settings, b"SCARD rq:workers")[:2] > b":0"
+
+
+def _ask_valkey(settings: Settings, command: bytes) -> bytes:
+    """Give the beginning of the answer; empty if there is none."""
     # By hand: redis-py would stay in this process's memory for one PING.
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1)
         try:
             connection.connect(str(settings.valkey_socket))
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(command + b"\r\n")
+            return connection.recv(16)
         except OSError:
-            return False
+            return b""
 
 
 def _part(settings: Settings, name: str, ready: Callable[[], bool] | None = None) -> Child:

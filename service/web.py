@@ -1,5 +1,6 @@
 """`hamgate web`: the web server (granian's WSGI server, half the CPU of gunicorn's threads)."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,8 @@ def run(settings: Settings) -> None:
     # Imported before the web processes are forked, it is in memory once for all of them.
     from service import app
 
+    gc.collect()
+    gc.freeze()  # the collector leaves alone what the processes share
     Granian(
         f"{app.__name__}:create_app",
         factory=True,

@@ -220,12 +220,11 @@ def _counters(caller: Caller, submission: Submission | None) -> list[Counter]:
 
 def _wait_seconds() -> float:
     """Read `Prefer: wait=SECONDS` (RFC 7240 section 4.3); what cannot be read is ignored."""
-    for field in flask.request.headers.getlist("Prefer"):
-        for preference in field.split(","):
-            name, _, value = preference.partition(";")[0].strip().partition("=")
-            if name.strip().lower() == "wait":
-                found = _DELTA_SECONDS.fullmatch(value.strip())
-                return min(float(found[1]), _WAIT_MOST_SECONDS) if found else 0.0
+    for preference in flask.request.environ.get("HTTP_PREFER", "").split(","):
+        name, _, value = preference.partition(";")[0].strip().partition("=")
+        if name.strip().lower() == "wait":
+            found = _DELTA_SECONDS.fullmatch(value.strip())
+            return min(float(found[1]), _WAIT_MOST_SECONDS) if found else 0.0
     return 0.0
 
 
