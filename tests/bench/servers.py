@@ -28,7 +28,7 @@ from tests.cast import ORIGIN, make_site
 DatabaseKind = Literal["sqlite", "postgresql"]
 SITE = "blog"
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 _QUIET_SECONDS = 0.2
 # Limits are counted and checked like everybody's, and never reached.

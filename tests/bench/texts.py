@@ -37,6 +37,17 @@ subscribe channel loan credit instant deposit jackpot replica watches best price
 _SYLLABLES = _words(
     "ba den fil gor hu jin kel lam mor nes op pra quil ros sta tev und vor wex yan zi"
 )
+# What Firefox sends with a cross-origin fetch, besides what belongs to the one request.
+_BROWSER = {
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept": "application/json",
+    "Accept-Language": "en-GB,en;q=0.7",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Sec-Fetch-Dest": "empty",
+    "Sec-Fetch-Mode": "cors",
+    "Sec-Fetch-Site": "cross-site",
+    "Connection": "keep-alive",
+}
 _NAMES = _words("Ada Grace Linus Mina Tomás Zoë Ravi Ingrid Noor Pavel Yuki Amara Sven Lucía Omar")
 
 
@@ -88,11 +99,15 @@ def _body(dice: random.Random, length: int, number: int) -> str:
     return " ".join(sentences)[: max(1, length - len(ending))] + ending
 
 
-def request(text: Text, origin: str, **more: str) -> bytes:
+def request(text: Text, origin: str) -> bytes:
     """Give the JSON of a submission."""
-    page = {"page_url": f"{origin}/posts/{text.page}"}
-    fields = {**page, "name": text.name, "email": text.email, "body": text.body, **more}
-    return json.dumps(fields).encode()
+    fields = {
+        "page_url": f"{origin}/posts/{text.page}",
+        "name": text.name,
+        "email": text.email,
+        "body": text.body,
+    }
+    return json.dumps(fields, ensure_ascii=False).encode()
 
 
 def http_requests(
@@ -109,12 +124,13 @@ def http_requests(
     Args:
         path: where to post to.
         host: for the Host header.
-        headers: sent with each.
+        headers: sent with each, besides a browser's own.
         texts: one request for each.
         origin: of the page that submits.
         keyed: whether each has an Idempotency-Key of its own, as the widget sends it.
     """
-    fixed = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    always = {**_BROWSER, "Referer": f"{origin}/", **headers}
+    fixed = "".join(f"{name}: {value}\r\n" for name, value in always.items())
     made = []
     for number, text in enumerate(texts):
         body = request(text, origin)
