@@ -1,6 +1,7 @@
 """The real programs, started as in production and stopped whatever happens."""
 
 import contextlib
+import functools
 import itertools
 import os
 import socket
@@ -22,6 +23,7 @@ from service import config, schema
 from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
+from service.supervision import die_with
 from tests.bench import accounting, load
 from tests.cast import ORIGIN, make_site
 
@@ -223,6 +225,7 @@ def _running(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C comes to us, and we stop things in order
+            preexec_fn=functools.partial(die_with, os.getpid()),  # should we be killed
         )
     try:
         deadline = time.monotonic() + _READY_SECONDS
