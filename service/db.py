@@ -160,6 +160,10 @@ class Database:
         with unavailable(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
+    def forget_connections(self) -> None:
+        """Leave the connections to the parent, after a fork."""
+        self.engine.dispose(close=False)
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()

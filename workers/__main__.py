@@ -26,10 +26,10 @@ def main() -> None:
     logs.configure(settings)
     supervisor = Supervisor()
     supervisor.install()
-    scorer = context.preload(settings)
-    if scorer.model is not None:
-        scorer.score([classification.WARM_UP])  # touches what is lazily made, before the fork
-        log.info("model %s is loaded", scorer.model.version)
+    here = context.open_for(settings)
+    classification.warm_up(here.database, here.scorer)
+    if here.scorer.model is not None:
+        log.info("model %s is loaded", here.scorer.model.version)
     gc.collect()
     gc.freeze()  # the collector then leaves the shared pages alone
     supervisor.add(Child("sweeper", sweeper.run))

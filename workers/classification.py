@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from service import moderation, policy, sites, text
 from service.config import Settings
 from service.db import Database, db_now
+from service.errors import Unavailable
 from service.jobs import Job
 from service.models import COMMENTS, POLICY_ACTOR, Comment, VerifiedAuthor
 from service.moderation import Ballot, DecisionView
@@ -54,6 +55,24 @@ def classify() -> None:
         _set_alarm(0)
     if time.monotonic() >= until:
         here.database.doorbell.ring(Job.CLASSIFY)
+
+
+def warm_up(database: Database, scorer: Scorer) -> None:
+    """Make before the fork what each child would make anew: 80 ms of each decision's way.
+
+    The model's lazily made parts, the driver, the statements as the database wants them.
+    Claims nothing, and leaves no connection open for a child to inherit.
+    """
+    scorer.score([WARM_UP])
+    try:
+        with database.transaction() as session:
+            claim(session, 0, 1)
+            sites.policies(session, {"none"})
+            moderation.record(session, [Ballot("none", 1, Status.PENDING, POLICY_ACTOR, "")])
+    except Unavailable as error:
+        log.warning("the ledger is not there yet: %s", error)
+    finally:
+        database.close()
 
 
 def _set_alarm(seconds: float) -> None:

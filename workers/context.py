@@ -1,8 +1,8 @@
 """What a job needs, opened once in each process.
 
-RQ calls a job by name with no arguments, in a child forked from a worker that has the model in
-memory. The model is shared with the parent; connections must not be, so they are opened anew
-wherever the process id has changed.
+RQ calls a job by name with no arguments, in a child forked from a worker that has the model, the
+driver and the compiled statements in memory. Those are shared with the parent; connections must
+not be, so they are opened anew wherever the process id has changed.
 """
 
 import os
@@ -29,19 +29,21 @@ _context: Context | None = None
 _owner = 0
 
 
-def preload(settings: Settings) -> Scorer:
-    """Load the model before any fork."""
-    global _scorer
-    _scorer = Scorer(settings.model)
-    return _scorer
+def open_for(settings: Settings) -> Context:
+    """Load the model and the ledger's driver; best before any fork, so that children have them."""
+    global _context, _owner
+    scorer = _scorer or Scorer(settings.model)
+    _context = Context(settings, Database(settings, Doorbell(settings)), scorer)
+    _owner = os.getpid()
+    return _context
 
 
 def current() -> Context:
     """Give this process's context, opening it if need be."""
-    global _context, _owner
-    if _context is None or _owner != os.getpid():
-        settings = config.from_environ(os.environ)
-        scorer = _scorer or preload(settings)
-        _context = Context(settings, Database(settings, Doorbell(settings)), scorer)
+    global _owner
+    if _context is None:
+        return open_for(config.from_environ(os.environ))
+    if _owner != os.getpid():
+        _context.database.forget_connections()
         _owner = os.getpid()
     return _context

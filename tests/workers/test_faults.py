@@ -57,6 +57,19 @@ class Stopped(Scorer):
         return super().score(batch)
 
 
+class Tells(Scorer):
+    """A classifier that tells when it is asked, and takes its time."""
+
+    def __init__(self, told: int) -> None:
+        super().__init__()
+        self._told = told
+
+    def score(self, batch: Sequence[Content]) -> list[Verdict | None]:
+        os.write(self._told, b"!")
+        time.sleep(0.3)
+        return super().score(batch)
+
+
 @pytest.fixture
 def quick(make_settings: Callable[..., Settings]) -> Settings:
     return make_settings(HAMGATE_CLASSIFY_LEASE_SECONDS="2")
@@ -138,13 +151,16 @@ def test_a_worker_that_was_stopped_for_longer_than_its_lease_changes_nothing(
 ) -> None:
     site = make_site(ledger)
     wanted = {make_comment(ledger, site, body=f"{HAM} {number}") for number in range(40)}
-    late = start_worker(quick, Scorer())
-    time.sleep(0.02)
+    scoring, told = os.pipe()
+    late = start_worker(quick, Tells(told))
+    assert os.read(scoring, 1)  # it has claimed its batch, and no transaction is open
     os.kill(late, signal.SIGSTOP)
 
     work_until_decided(ledger, quick, Scorer(), wanted)
     os.kill(late, signal.SIGCONT)
     os.waitpid(late, 0)
+    os.close(scoring)
+    os.close(told)
 
     assert {len(decisions) for decisions in decisions_by_comment(ledger).values()} == {1}
 
