@@ -28,6 +28,11 @@ PLACEHOLDERS: Final = {
 _DOMAINS: Final = json.loads(Path(__file__).with_name("domains.json").read_text(encoding="utf-8"))
 _ENDING: Final = "|".join(_DOMAINS["endings"])
 _BARE_ENDING: Final = "|".join(_DOMAINS["bare_endings"])
+_SHORTENER: Final = "|".join(
+    re.escape(host)
+    for host in (*_DOMAINS["shorteners"], *_DOMAINS["messengers"])
+    if host.index(".") > 2 or host.endswith(".me")
+)
 _HOST: Final = r"(?<![\w@.\-/$])(?:[a-z0-9\u00df-\u024f\u0400-\u04ff][\w\-]{0,62}\.){1,8}"
 _REST: Final = r"[^\s<>\"'\[\]{}|\\^]"
 # A bare "name.ending" counts only for endings that code, file names and typing errors seldom
@@ -36,9 +41,15 @@ _LINK: Final = re.compile(
     rf"(?:(?:https?|ftp)://|\bwww\.){_REST}++"
     rf"|{_HOST}(?:(?:{_BARE_ENDING})(?![\w\-@(])(?:[/?#:]{_REST}*+)?|(?:{_ENDING})/{_REST}*+)"
 )
+_SHORTENED: Final = re.compile(rf"(?<![\w@.\-/])(?:{_SHORTENER})(?![\w.\-@])(?:\s?/{_REST}*+)?")
 _NOT_A_LINK: Final = re.compile(
     r"(?:asp|ado|vb|paint|mono|lucene|log4|n?hibernate|the|of|using|for|in|to|and|a|with|"
     r"self|this|string|file|path|system)\.net$"
+)
+_SHORT_ENDINGS: Final = tuple(
+    sorted(
+        {host[host.rindex(".") :] for host in (*_DOMAINS["shorteners"], *_DOMAINS["messengers"])}
+    )
 )
 _EMAIL: Final = re.compile(r"(?<![\w.+\-])[\w.+\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,5}")
 _SPELT_EMAIL: Final = re.compile(
@@ -109,6 +120,8 @@ def take(text: str) -> tuple[str, list[str], int]:
 
     if "://" in text or "www." in text or _DOMAIN_END.search(text):
         text = _LINK.sub(link, text)
+    if any(ending in text for ending in _SHORT_ENDINGS):
+        text = _SHORTENED.sub(link, text)
     raw = text.encode("utf-8", "replace")
     if len(raw) - len(raw.translate(None, _DIGITS)) >= 8:
         text = _PHONE.sub(f" {PHONE} ", text)

@@ -19,9 +19,9 @@ from classifier.errors import TrainingDataError
 from classifier.examples import Example
 from classifier.features import Floats, Integers, group, span, weigh
 from classifier.model import Model
-from classifier.tuning import BLOCK_SCALES, CLIP, FEWEST, Tuning
+from classifier.tuning import CLIP, FEWEST, Tuning
 
-_STRENGTH: Final = 30.0
+_STRENGTH: Final = 100.0
 _TRUSTS: Final = (0.1, 0.4, 1.5)
 _FOLDS: Final = 5
 _MOST: Final = 4000
@@ -60,7 +60,7 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     grams = len(columns)
     return Tuning(
         columns=columns,
-        weights=(fitted.coef_[0, :grams] * BLOCK_SCALES[columns]).astype(np.float32),
+        weights=fitted.coef_[0, :grams].astype(np.float32),
         facts=fitted.coef_[0, grams:-1].copy(),
         base=float(fitted.coef_[0, -1]) * trust,
         offset=float(fitted.intercept_[0]),
@@ -78,7 +78,7 @@ def _features(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, In
     contents = [example.content for example in examples]
     spans = span(contents)
     grouped = group(spans)
-    value = weigh(grouped, model.parameters.rarity, len(contents)) * BLOCK_SCALES[grouped.column]
+    value = weigh(grouped, model.parameters.rarity, len(contents))
     columns, place = np.unique(grouped.column, return_inverse=True)
     grams = csr_matrix((value, (grouped.row, place)), shape=(len(contents), len(columns)))
     base = np.clip(model.log_odds(contents), -CLIP, CLIP)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCK_SLICES, N_GRAMS, Block, Floats, Integers
+from classifier.features import N_GRAMS, Floats, Integers
 from classifier.structure import FACTS
 
 FEWEST: Final = 8
@@ -23,13 +23,6 @@ FEWEST: Final = 8
 CLIP: Final = 6.0
 """Bound on the shipped log-odds before the site's layer weighs them."""
 
-BLOCK_SCALES: Final = np.ones(N_GRAMS)
-"""(N_GRAMS,) factors by which a site's features differ from the shipped model's. Words count
-half, because a site has few examples of each (another language, 800 labels: accuracy .970, and
-.968 with whole ones)."""
-
-BLOCK_SCALES[BLOCK_SLICES[Block.WORDS]] = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -37,7 +30,7 @@ class Tuning:
 
     Attributes:
         columns: (k,) n-gram columns with a weight, ascending.
-        weights: (k,) float32 their weights, scale included.
+        weights: (k,) float32 their weights.
         facts: (n_facts,) float64 weights of the structural features.
         base: Weight of the shipped model's log-odds.
         offset: The constant.

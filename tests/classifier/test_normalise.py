@@ -161,3 +161,8 @@ def test_fold_takes_any_text(text: str) -> None:
 @given(any_text)
 def test_fold_name_takes_any_text(text: str) -> None:
     assert "  " not in fold_name(text)
+
+
+@pytest.mark.parametrize("text", ["see bit.ly/abc", "adf.ly /abc", "join t.me now"])
+def test_known_shorteners_and_messengers_are_links_without_a_scheme(text: str) -> None:
+    assert len(fold(text).links) == 1
