@@ -12,15 +12,15 @@ from service import config
 from service.db import Database
 from service.jobs import Doorbell
 from service.models import COMMENTS
-from service.scoring import Content
+from service.scoring import Content, Scorer
 from tests.bench.child import answer
-from workers import classification, context
+from workers import classification
 
 
 def main() -> None:
     """Score or drain, as ordered, until the parent closes standard input."""
     settings = config.from_environ(os.environ)
-    scorer = context.preload(settings)
+    scorer = Scorer(settings.model)
     scorer.score([classification.WARM_UP])
     database = Database(settings, Doorbell(settings))
     with database.reading() as session:
