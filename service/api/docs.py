@@ -1,10 +1,12 @@
 """The OpenAPI document and a page to read it, without any asset from elsewhere."""
 
 import json
+import re
 from typing import Any
 
 import flask
 from flask import Response
+from markupsafe import Markup, escape
 
 from service.api import openapi
 from service.here import here
@@ -63,8 +65,14 @@ def page() -> str:
         ],
         problems=sorted(TABLE.values(), key=lambda entry: entry[1]),
         fields=_fields,
+        words=_words,
         url=here().settings.public_url,
     )
+
+
+def _words(text: str) -> Markup:
+    """Give a text with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _fields(reference: dict[str, Any]) -> list[dict[str, Any]]:
