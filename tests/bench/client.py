@@ -100,6 +100,8 @@ class _Client:
 
     def _send(self, seconds: float, most: int) -> dict[str, Any]:
         """Keep every connection busy for so long or for so many requests, and wait for the last."""
+        for descriptor, _ in self._poll.poll(0):
+            self._reopen(descriptor)  # the server has closed it meanwhile, as it may
         statuses: Counter[int] = Counter()
         latencies: list[float] = []
         cpu = time.process_time()
