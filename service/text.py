@@ -13,6 +13,8 @@ _LINK = re.compile(
     r"""\b(?:https?|hxxps?)://([^\s<>"'\[\](){}|\\^`/?\#]+)|\bwww\.([^\s<>"'\[\](){}|\\^`/?\#]+)""",
     re.IGNORECASE,
 )
+# What may stand at a link's end in a sentence and is no part of a host.
+_EDGES = ".,;:!"
 _WORD = re.compile(r"\w+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Parameters that say where a reader came from, not which page it is.
@@ -77,7 +79,7 @@ def link_hosts(body: str, author_url: str | None) -> tuple[str, ...]:
     hosts = [(a or b).rpartition("@")[2] for a, b in _LINK.findall(body)]
     if author_url:
         hosts.append(urlsplit(author_url).netloc.rpartition("@")[2])
-    return tuple(re.sub(r":\d*$", "", host).casefold().strip(".,;:!") for host in hosts)
+    return tuple(re.sub(r":\d*$", "", host).casefold().strip(_EDGES) for host in hosts)
 
 
 def page_url(value: str) -> str:
@@ -94,7 +96,7 @@ def page_url(value: str) -> str:
     """
     parts = urlsplit(value)
     scheme, host = parts.scheme.lower(), _host(parts.netloc, parts.hostname)
-    if scheme not in _DEFAULT_PORTS or not host or has_control(value) or " " in value:
+    if scheme not in _DEFAULT_PORTS or not host.strip(_EDGES) or has_control(value) or " " in value:
         raise ValueError("must be an absolute http or https URL")
     port = parts.port  # ValueError when out of range
     if port is not None and port != _DEFAULT_PORTS[scheme]:

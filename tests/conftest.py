@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -27,6 +28,10 @@ from service.jobs import Doorbell
 from service.scoring import Scorer
 from service.sites import SiteView
 from tests.cast import make_key, make_site
+
+# The same examples on every run: a gate must not open or close by chance.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 DATABASES = ("sqlite", "postgresql")
 _numbers = itertools.count()
