@@ -1,7 +1,7 @@
 """Near-duplicates: the same praise with another link is a campaign.
 
 Owns the sketch of a text and how alike two sketches are. The caller stores the bands of each
-comment's sketch, looks up which earlier comments share a band, counts those that are `echoes`,
+comment's sketch, looks up which earlier comments share a band, counts those that are echoes,
 and hands the count to the scorer in `Content.echoes`.
 
 The sketch is a MinHash (Broder 1997) of the folded text's word triples, links and numbers left
@@ -11,23 +11,31 @@ by 60 % share a band with probability .93, by 30 % with .26.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.contacts import PLACEHOLDERS
 from classifier.dice import Dice
-from classifier.normalise import fold
+from classifier.normalise import Folded, fold
 
 _HASHES: Final = 32
 _BAND: Final = 3
+_BANDS: Final = _HASHES // _BAND
 _SHORTEST: Final = 5
 _ALIKE: Final = 0.5
 _SEEDS: Final = np.array(
     [Dice(place).getrandbits(64) | 1 for place in range(_HASHES)], dtype=np.uint64
 )
-_SHIFT: Final = np.uint64(32)
+_SECOND: Final = np.uint64(0x9E3779B97F4A7C15)
+_THIRD: Final = np.uint64(0xD6E8FEB86659FD93)
+_FINAL: Final = np.uint64(0xBF58476D1CE4E5B9)
+_FOLD: Final = np.uint64(29)
+_UPPER: Final = np.uint64(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +43,62 @@ class Sketch:
     """What is kept of a text to recognise it again.
 
     Attributes:
-        mins: 32 numbers below 2**32; empty for a text too short to tell.
-        bands: 10 keys to index; texts that share none are not alike. Empty likewise.
+        mins: 128 bytes, 32 little-endian numbers below 2**32; empty for a text too short to
+            tell.
+        bands: 10 signed 64-bit keys to index; texts that share none are not alike. Empty
+            likewise.
     """
 
-    mins: tuple[int, ...]
-    bands: tuple[str, ...]
+    mins: bytes
+    bands: tuple[int, ...]
+
+
+_NOTHING: Final = Sketch(b"", ())
 
 
 def sketch(body: str) -> Sketch:
-    """Sketch a comment's body.
+    """Sketch a comment's body; see `sketches`."""
+    return sketches([fold(body)])[0]
+
+
+def sketches(folded: Sequence[Folded]) -> list[Sketch]:
+    """Sketch folded texts, all at once: .03 ms each beside .1 ms for the folding.
 
     Args:
-        body: The comment as written.
+        folded: Each comment's body, folded.
 
     Returns:
-        Its sketch; an empty one if it has fewer than five words, because "thanks for sharing"
-        is said by honest readers too.
+        Their sketches, in order; an empty one where there are fewer than five words, because
+        "thanks for sharing" is said by honest readers too.
     """
-    words = [
-        word
-        for word in fold(body).text.split()
-        if word not in PLACEHOLDERS and not any(map(str.isdigit, word))
-    ]
-    if len(words) < _SHORTEST:
-        return Sketch((), ())
-    triples = {" ".join(words[place : place + 3]) for place in range(len(words) - 2)}
-    codes = np.array([_hash(triple) for triple in sorted(triples)], dtype=np.uint64)
-    mixed = codes[:, None] * _SEEDS[None, :]
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mins = tuple(int(value) for value in (mixed >> _SHIFT).min(axis=0))
-    bands = tuple(
-        f"{first // _BAND:x}-" + "".join(f"{value:08x}" for value in mins[first : first + _BAND])
-        for first in range(0, _HASHES - _BAND + 1, _BAND)
-    )
-    return Sketch(mins, bands)
+    codes: list[int] = []
+    lengths: list[int] = []
+    places: list[int] = []
+    for place, one in enumerate(folded):
+        words = [
+            word
+            for word in one.text.split()
+            if word not in PLACEHOLDERS and not any(map(str.isdigit, word))
+        ]
+        if len(words) >= _SHORTEST:
+            codes += [zlib.crc32(word.encode("utf-8", "replace")) for word in words]
+            lengths.append(len(words))
+            places.append(place)
+    found = [_NOTHING] * len(folded)
+    if places:
+        mins = _mins(np.array(codes, dtype=np.uint64), np.array(lengths))
+        bands = _bands(mins)
+        for row, place in enumerate(places):
+            found[place] = Sketch(mins[row].astype("<u4").tobytes(), tuple(bands[row].tolist()))
+    return found
 
 
 def likeness(one: Sketch, other: Sketch) -> float:
     """Estimate which share of the word triples of two texts they have in common, 0 to 1."""
     if not one.mins or not other.mins:
         return 0.0
-    same = sum(a == b for a, b in zip(one.mins, other.mins, strict=True))
-    return same / _HASHES
+    same = np.frombuffer(one.mins, dtype="<u4") == np.frombuffer(other.mins, dtype="<u4")
+    return float(same.mean())
 
 
 def is_echo(one: Sketch, other: Sketch) -> bool:
@@ -86,12 +106,38 @@ def is_echo(one: Sketch, other: Sketch) -> bool:
     return likeness(one, other) >= _ALIKE
 
 
-def _hash(text: str) -> int:
-    """Hash a text to 64 bits, the same in every process (FNV-1a)."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode("utf-8", "replace"):
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value
+def _mins(codes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return (n_texts, 32), the least of each hash over each text's word triples.
+
+    Args:
+        codes: (n_words,) a hash of each word, text after text.
+        lengths: (n_texts,) words of each text, at least 3.
+    """
+    triples = codes[:-2] + codes[1:-1] * _SECOND + codes[2:] * _THIRD
+    ends = np.cumsum(lengths)
+    inside = np.ones(len(triples), dtype=np.bool_)
+    inside[ends[:-1] - 1] = False  # those that reach over into the next text
+    inside[ends[:-1] - 2] = False
+    triples = triples[inside]
+    counts = lengths - 2
+    starts = np.cumsum(counts) - counts
+    mins = np.empty((len(lengths), _HASHES), dtype=np.uint64)
+    for place, seed in enumerate(_SEEDS):
+        mixed = triples * seed
+        mixed ^= mixed >> _FOLD
+        mixed *= _FINAL
+        mins[:, place] = np.minimum.reduceat(mixed >> _UPPER, starts)
+    return mins
+
+
+def _bands(mins: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return (n_texts, 10) the key of each run of three numbers, mixed with its place."""
+    runs = mins[:, : _BANDS * _BAND].reshape(len(mins), _BANDS, _BAND)
+    keys = np.arange(1, _BANDS + 1, dtype=np.uint64)[None, :] * _FINAL
+    for place in range(_BAND):
+        keys = (keys ^ runs[:, :, place]) * _SECOND
+        keys ^= keys >> _FOLD
+    return keys.view(np.int64)
 
 
 class Memory:
@@ -102,7 +148,7 @@ class Memory:
 
     def __init__(self) -> None:
         """Remember nothing yet."""
-        self._by_band: dict[str, list[tuple[Sketch, str]]] = {}
+        self._by_band: dict[int, list[tuple[Sketch, str]]] = {}
 
     def count(self, body: str, author: str) -> int:
         """Count the earlier near-duplicates by other authors, then remember this one.

@@ -8,8 +8,11 @@ nothing.
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,46 +58,59 @@ class Tuning:
         place = np.minimum(np.searchsorted(self.columns, columns), len(self.columns) - 1)
         return np.where(self.columns[place] == columns, self.weights[place], 0.0)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values, a few hundred kilobytes at most."""
-        return {
-            "columns": self.columns.tolist(),
-            "weights": [round(float(weight), 5) for weight in self.weights],
-            "facts": {
-                fact.label: weight for fact, weight in zip(FACTS, self.facts.tolist(), strict=True)
-            },
+    def to_bytes(self) -> bytes:
+        """Return it as a compressed NumPy archive: arrays and JSON, never a pickle.
+
+        Five bytes a column: some 100 kB for a site with a thousand decisions.
+        """
+        meta = {
             "base": self.base,
             "offset": self.offset,
             "ham": self.ham,
             "spam": self.spam,
             "model_version": self.model_version,
+            "facts": [fact.label for fact in FACTS],
         }
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            allow_pickle=False,
+            meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8),
+            columns=self.columns.astype(np.int32),
+            weights=self.weights.astype(np.float16),
+            facts=self.facts,
+        )
+        return buffer.getvalue()
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Tuning:
-        """Rebuild from `to_json`.
+    def from_bytes(cls, raw: bytes) -> Tuning:
+        """Rebuild from `to_bytes`.
 
         Raises:
-            ValueError: The values are not a tuning of this version's features.
+            ValueError: The bytes are not a tuning of this version's features.
         """
         try:
-            tuning = cls(
-                columns=np.array(values["columns"], dtype=np.int64),
-                weights=np.array(values["weights"], dtype=np.float32),
-                facts=np.array([float(values["facts"][fact.label]) for fact in FACTS]),
-                base=float(values["base"]),
-                offset=float(values["offset"]),
-                ham=int(values["ham"]),
-                spam=int(values["spam"]),
-                model_version=str(values["model_version"]),
-            )
-        except (KeyError, TypeError) as error:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+                meta = json.loads(archive["meta"].tobytes())
+                tuning = cls(
+                    columns=archive["columns"].astype(np.int64),
+                    weights=archive["weights"].astype(np.float32),
+                    facts=archive["facts"].astype(np.float64),
+                    base=float(meta["base"]),
+                    offset=float(meta["offset"]),
+                    ham=int(meta["ham"]),
+                    spam=int(meta["spam"]),
+                    model_version=str(meta["model_version"]),
+                )
+        except (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(f"not a tuning of this version: {error!r}") from error
+        if meta.get("facts") != [fact.label for fact in FACTS]:
+            raise ValueError("not a tuning of this version: it knows other facts")
         columns = tuning.columns
         fits = columns.shape == tuning.weights.shape and (np.diff(columns) > 0).all()
         if not fits or (len(columns) and (columns[0] < 0 or columns[-1] >= N_GRAMS)):
             raise ValueError("not a tuning of this version: its columns are not in order")
         numbers = (*tuning.weights, *tuning.facts, tuning.base, tuning.offset)
-        if not np.isfinite(numbers).all():
-            raise ValueError("a tuning's numbers must be finite")
+        if tuning.facts.shape != (len(FACTS),) or not np.isfinite(numbers).all():
+            raise ValueError("a tuning's numbers must be finite, one for each fact")
         return tuning
