@@ -14,12 +14,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.budget import Thresholds
+from classifier.budget import MOST_CAUTIOUS, Budget, Thresholds
 from classifier.clues import Clue, Sums, find_clues
 from classifier.examples import Content
 from classifier.features import Floats, Spans, group, span, weigh
 from classifier.normalise import LIMIT
 from classifier.tuning import CLIP, Tuning
+
+HAM_SHARES: Final = (
+    *(1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001),
+)
+"""Shares of good comments at which a model knows how high their log-odds reach."""
+
+_HELD_FACTOR: Final = 0.6
+_LOST_FACTOR: Final = 0.5
+# A budget is cut by these before held-out ham of the training data is asked: a new site is
+# further away than a held-out page.
 
 _BATCH_ROWS: Final = 256
 _BATCH_CHARS: Final = 100_000
@@ -51,8 +61,8 @@ class Parameters:
         bias: The constant of the linear model.
         slope: Calibration: log-odds = slope * linear + offset.
         offset: See `slope`.
-        hold: Default threshold, a probability: scores from here on are held for a person.
-        spam: Default threshold from which on a comment is marked as spam.
+        tail: (len(HAM_SHARES),) ascending log-odds; each was reached by that share of the good
+            comments held out in training.
     """
 
     weights: NDArray[np.float32]
@@ -61,8 +71,7 @@ class Parameters:
     bias: float
     slope: float = 1.0
     offset: float = 0.0
-    hold: float = 0.5
-    spam: float = 0.99
+    tail: tuple[float, ...] = tuple(-math.log(share) for share in HAM_SHARES)
 
 
 class Model:
@@ -75,8 +84,20 @@ class Model:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The cautious thresholds to begin with, from held-out predictions in training."""
-        return Thresholds(self.parameters.hold, self.parameters.spam)
+        """The thresholds of the default budget, for a site without decisions."""
+        return self.thresholds_for(Budget())
+
+    def thresholds_for(self, budget: Budget) -> Thresholds:
+        """Choose cautious thresholds for a budget, from held-out predictions in training.
+
+        Args:
+            budget: The tolerable errors.
+
+        Returns:
+            The thresholds, `hold` <= `spam`; the smaller the budget, the higher they are.
+        """
+        hold = self._reached_by(_HELD_FACTOR * budget.held)
+        return Thresholds(hold, max(hold, self._reached_by(_LOST_FACTOR * budget.lost)))
 
     def score(self, contents: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict]:
         """Score comments.
@@ -114,6 +135,19 @@ class Model:
         from classifier import store
 
         store.save(self, path)
+
+    def _reached_by(self, share: float) -> float:
+        """Return the score that a share of good comments reaches.
+
+        Between the known shares the log-odds run straight over the share's logarithm; beyond
+        the last they grow as the logarithm shrinks.
+        """
+        if share <= 0.0:
+            return MOST_CAUTIOUS
+        rarity = -math.log(share)
+        known = [-math.log(other) for other in HAM_SHARES]
+        odds = float(np.interp(rarity, known, self.parameters.tail)) + max(0.0, rarity - known[-1])
+        return min(MOST_CAUTIOUS, _probability(odds))
 
     def _add_up(self, spans: Spans, tuning: Tuning | None) -> Sums:
         numbers = self.parameters

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from classifier.errors import ModelAlteredError, ModelFormatError, ModelMissingError
 from classifier.features import N_GRAMS
-from classifier.model import Model, Parameters
+from classifier.model import HAM_SHARES, Model, Parameters
 from classifier.structure import FACTS
 
 FORMAT: Final = 1
@@ -69,8 +69,7 @@ def load(path: Path = BUILTIN) -> Model:
             bias=float(numbers["bias"]),
             slope=float(numbers["slope"]),
             offset=float(numbers["offset"]),
-            hold=float(numbers["hold"]),
-            spam=float(numbers["spam"]),
+            tail=tuple(float(odds) for odds in numbers["tail"]),
         )
         version = str(manifest["version"])
     except KeyError as error:
@@ -80,11 +79,14 @@ def load(path: Path = BUILTIN) -> Model:
     except (TypeError, ValueError) as error:
         raise ModelAlteredError(f"{path / _NUMBERS} is not what it should be: {error}") from error
     finite = (
-        *(parameters.bias, parameters.slope, parameters.offset, parameters.hold, parameters.spam),
+        *(parameters.bias, parameters.slope, parameters.offset, *parameters.tail),
         *(float(np.abs(weights).max()), *facts),
     )
     if not all(map(math.isfinite, finite)):
         raise ModelAlteredError(f"{path} holds numbers that are not finite")
+    tail = parameters.tail
+    if len(tail) != len(HAM_SHARES) or list(tail) != sorted(tail):
+        raise ModelAlteredError(f"{path / _NUMBERS}: tail needs {len(HAM_SHARES)} rising numbers")
     return Model(parameters, version)
 
 
@@ -174,8 +176,7 @@ def _contents(parameters: Parameters) -> dict[str, bytes]:
         "bias": parameters.bias,
         "slope": parameters.slope,
         "offset": parameters.offset,
-        "hold": parameters.hold,
-        "spam": parameters.spam,
+        "tail": list(parameters.tail),
         "facts": {
             fact.label: weight
             for fact, weight in zip(FACTS, parameters.facts.tolist(), strict=True)

@@ -6,6 +6,7 @@ rule it keeps: the calibration never sees a prediction for a group the predictin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,13 +18,12 @@ from scipy.sparse import csr_matrix, vstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from classifier.budget import Budget, Thresholds, thresholds
 from classifier.dice import Dice
 from classifier.errors import TrainingDataError
 from classifier.evasions import disguise
 from classifier.examples import Content, Example, distinct
 from classifier.features import N_GRAMS, Floats
-from classifier.model import Model, Parameters
+from classifier.model import HAM_SHARES, Model, Parameters
 from classifier.pipeline import features, fit_features, fit_raising, rarity
 from classifier.store import stored, version_of
 
@@ -35,10 +35,6 @@ SPAM_DISGUISED: Final = 1.0
 
 HAM_DISGUISED: Final = 0.03
 """Disguised copies per ham example; a few, so that a disguise alone is no proof."""
-
-BUDGET: Final = Budget(held=0.012, lost=0.0005)
-"""What the default thresholds allow on held-out pages of the training data: less than the 2 %
-and 0.1 % promised, because a new site is further away than a held-out page."""
 
 Progress = Callable[[str], None]
 
@@ -95,8 +91,6 @@ def train(
 
     held_out = _held_out(matrix, labels, groups, folds, seed, fit, progress)
     slope, offset = _calibrate(held_out, labels, weights)
-    good = 1.0 / (1.0 + np.exp(-(slope * held_out[~labels] + offset)))
-    cautious = thresholds(good, BUDGET, Thresholds(0.5, 0.99))
     progress("final fit")
     final = fit(np.ones(len(labels), dtype=np.bool_))
     parameters = stored(
@@ -107,8 +101,7 @@ def train(
             bias=float(final.intercept_[0]),
             slope=slope,
             offset=offset,
-            hold=cautious.hold,
-            spam=cautious.spam,
+            tail=_tail(slope * held_out[~labels] + offset),
         )
     )
     return Model(parameters, version_of(parameters, now or datetime.now(UTC)))
@@ -167,3 +160,19 @@ def _calibrate(scores: Floats, labels: NDArray[np.bool_], weights: Floats) -> tu
         scores[:, None], labels, sample_weight=weights * halves / halves.mean()
     )
     return max(0.05, float(fitted.coef_[0, 0])), float(fitted.intercept_[0])
+
+
+def _tail(odds: Floats) -> tuple[float, ...]:
+    """Return the log-odds that each of `HAM_SHARES` of held-out ham reaches.
+
+    Of n comments no share below 1 / n can be measured: there the log-odds are as high as a
+    calibrated score for that share must be, and at least the highest seen.
+    """
+    falling = np.sort(odds)[::-1]
+    found: list[float] = []
+    for share in HAM_SHARES:
+        reached = int(share * len(falling))
+        unseen = math.log1p(-share) - math.log(share) if share < 1.0 else -math.inf
+        at = float(falling[reached - 1]) if reached else max(float(falling[0]), unseen)
+        found.append(round(max([at, *found[-1:]]), 4))
+    return tuple(found)

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier import Content, Model, load
+from classifier.budget import MOST_CAUTIOUS, Budget
 from classifier.clues import MAX_CLUES
 from classifier.features import N_GRAMS, group, span, weigh
+from classifier.model import HAM_SHARES
 from classifier.pipeline import RAISING, features, fit_features, rarity
 
 any_text = st.text(st.characters(codec=None), max_size=300)
@@ -143,3 +145,37 @@ def test_scoring_imports_neither_scikit_learn_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_default_thresholds_are_those_of_the_default_budget(builtin: Model) -> None:
+    assert builtin.thresholds == builtin.thresholds_for(Budget())
+    assert 0.5 < builtin.thresholds.hold < builtin.thresholds.spam < 1.0
+
+
+@given(
+    shares=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+    others=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+)
+def test_a_smaller_budget_never_lowers_a_threshold(
+    builtin: Model, shares: list[float], others: list[float]
+) -> None:
+    small = [min(pair) for pair in zip(shares, others, strict=True)]
+    large = [max(pair) for pair in zip(shares, others, strict=True)]
+    strict = builtin.thresholds_for(Budget(lost=small[0], held=small[1]))
+    lax = builtin.thresholds_for(Budget(lost=large[0], held=large[1]))
+    assert 0.0 <= lax.hold <= lax.spam <= MOST_CAUTIOUS
+    assert strict.hold <= strict.spam
+    assert lax.hold <= strict.hold
+    assert lax.spam <= strict.spam
+
+
+def test_a_budget_of_nothing_lets_no_score_reach(builtin: Model) -> None:
+    chosen = builtin.thresholds_for(Budget(held=0.0, lost=0.0))
+    assert chosen.hold == chosen.spam == MOST_CAUTIOUS
+
+
+def test_a_budget_is_cut_before_held_out_ham_is_asked(builtin: Model) -> None:
+    place = HAM_SHARES.index(0.001)
+    chosen = builtin.thresholds_for(Budget(held=0.5, lost=0.002))
+    odds = math.log(chosen.spam / (1.0 - chosen.spam))
+    assert math.isclose(odds, builtin.parameters.tail[place], rel_tol=1e-9)

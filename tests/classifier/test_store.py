@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -77,11 +78,23 @@ def test_numbers_that_are_not_finite_are_refused(saved: Path) -> None:
         load(saved)
 
 
+@pytest.mark.parametrize("tail", [[], [1.0, 2.0], [float(13 - place) for place in range(13)]])
+def test_a_tail_that_does_not_rise_is_refused(saved: Path, tail: list[float]) -> None:
+    numbers = json.loads((saved / "numbers.json").read_text())
+    (saved / "numbers.json").write_text(json.dumps(numbers | {"tail": tail}))
+    sign(saved, "numbers.json")
+    with pytest.raises(ModelAlteredError, match="tail"):
+        load(saved)
+
+
 def rewrite(path: Path, name: str, array: np.ndarray) -> None:
     """Replace an array and its hash, as an attacker with write access would."""
-    import hashlib
-
     np.save(path / name, array, allow_pickle=True)
+    sign(path, name)
+
+
+def sign(path: Path, name: str) -> None:
+    """Put a changed file's hash into the manifest."""
     manifest = read_manifest(path)
     manifest["files"][name]["sha256"] = hashlib.sha256((path / name).read_bytes()).hexdigest()
     (path / "manifest.json").write_text(json.dumps(manifest))

@@ -9,6 +9,7 @@ from classifier import Content, Example, Label, Model, TrainingDataError, train
 from classifier.__main__ import main
 from classifier.examples import distinct, read_contents, read_examples
 from classifier.features import N_GRAMS
+from classifier.model import HAM_SHARES
 from classifier.pipeline import RAISING
 from tests.classifier.conftest import small_set
 
@@ -114,3 +115,13 @@ def test_the_command_line_reports_a_missing_model(tmp_path: Path) -> None:
 
 def test_linear_scores_are_finite(small_model: Model) -> None:
     assert np.isfinite(small_model.log_odds([Content(""), Content("x")])).all()
+
+
+def test_the_tail_rises_and_what_cannot_be_measured_is_cautious(small_model: Model) -> None:
+    tail = small_model.parameters.tail
+    assert len(tail) == len(HAM_SHARES)
+    assert list(tail) == sorted(tail)
+    ham = sum(not example.is_spam for example in distinct(small_set()))
+    for share, odds in zip(HAM_SHARES, tail, strict=True):
+        if share * ham < 1.0:
+            assert odds >= np.log(1.0 / share - 1.0) - 1e-3
