@@ -17,6 +17,16 @@ from classifier.features import Floats
 MOST_CAUTIOUS: Final = 0.999999
 """The highest threshold given out: a score that no comment reaches by chance."""
 
+LEAST_HOLD: Final = 0.3
+"""The lowest threshold for holding: nobody should wait for what is most likely good, even
+where the budget would allow it."""
+
+LEAST_SPAM: Final = 0.9
+"""The lowest threshold for spam: in doubt a person decides, whatever the budget."""
+
+
+_SURELY: Final = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -73,7 +83,10 @@ class Outlook:
 
 
 def thresholds(
-    good_scores: Sequence[float] | Floats, budget: Budget, default: Thresholds
+    scores: Sequence[float] | Floats,
+    budget: Budget,
+    default: Thresholds,
+    goodness: Sequence[float] | Floats | None = None,
 ) -> Thresholds:
     """Choose thresholds that keep to a budget.
 
@@ -82,16 +95,23 @@ def thresholds(
     cautious; the two shares meet smoothly as comments come in.
 
     Args:
-        good_scores: Scores of comments a person decided to be good, held out of training.
+        scores: Scores of comments, held out of training.
         budget: The tolerable errors.
         default: Thresholds to begin with, from the model's own training.
+        goodness: How likely each is good, 0 to 1: 1 where a person said so, 0 where a person
+            called it spam, between where nobody has decided; 1 for all if not given. Without
+            the undecided, a site whose queue nobody reads would hold ever more, because what
+            it holds would never count as good.
 
     Returns:
-        The thresholds, `hold` <= `spam`.
+        The thresholds, `hold` <= `spam`, never below `LEAST_HOLD` and `LEAST_SPAM`.
     """
-    scores = np.sort(np.asarray(good_scores, dtype=np.float64))
-    hold = _threshold(scores, budget.held, default.hold)
-    spam = max(hold, _threshold(scores, budget.lost, default.spam))
+    values = np.asarray(scores, dtype=np.float64)
+    good = np.ones(len(values)) if goodness is None else np.asarray(goodness, dtype=np.float64)
+    order = np.argsort(values)
+    values, good = values[order], good[order]
+    hold = max(LEAST_HOLD, _threshold(values, good, budget.held, default.hold))
+    spam = max(hold, LEAST_SPAM, _threshold(values, good, budget.lost, default.spam))
     return Thresholds(hold, spam)
 
 
@@ -121,16 +141,23 @@ def outlook(
     )
 
 
-def _threshold(scores: Floats, share: float, default: float) -> float:
-    """Return the lowest threshold that at most `share` of the sorted scores reach."""
-    allowed = int(share * len(scores))
-    if not allowed:
-        top = float(scores[-1]) if len(scores) else 0.0
+def _threshold(scores: Floats, good: Floats, share: float, default: float) -> float:
+    """Return the lowest threshold that at most `share` of what is good reaches.
+
+    Args:
+        scores: Ascending.
+        good: How likely each is good.
+        share: Of all that is good.
+        default: What stands where the share is less than one comment.
+    """
+    allowed = share * float(good.sum())
+    if allowed < 1.0:
+        surely = scores[good >= _SURELY]
+        top = float(surely[-1]) if len(surely) else 0.0
         return min(MOST_CAUTIOUS, max(default, float(np.nextafter(top, 1.0))))
-    return min(
-        MOST_CAUTIOUS,
-        float(np.nextafter(scores[-allowed - 1], 1.0)) if allowed < len(scores) else 0.0,
-    )
+    reaching = np.cumsum(good[::-1])[::-1]  # good comments that score this or more
+    over = np.flatnonzero(reaching > allowed + 1e-9)
+    return min(MOST_CAUTIOUS, float(np.nextafter(scores[over[-1]], 1.0)) if len(over) else 0.0)
 
 
 def _share(chosen: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:

@@ -165,6 +165,18 @@ class Settings(BaseModel):
     classify_lease_seconds: int = Field(
         10, ge=2, le=600, description="How long a worker may hold a batch before it is retried."
     )
+    train_after: int = Field(
+        25, ge=1, le=100_000, description="New decisions of people after which a site learns."
+    )
+    train_burst: int = Field(
+        30,
+        ge=1,
+        le=100_000,
+        description="Labels against the classifier, by one actor in one hour, still believed.",
+    )
+    train_look_seconds: float = Field(
+        30.0, gt=0, le=3600, description="How often it is looked whether a site may learn."
+    )
     model: Path | None = Field(
         None, description="Folder of the model; default the one inside the package."
     )

@@ -32,10 +32,14 @@ class Job(StrEnum):
     """The jobs, by the name of their queue."""
 
     CLASSIFY = "classify"
+    TRAIN = "train"
 
 
 _TALLIES = "hamgate:tallies"
-_FUNCTIONS = {Job.CLASSIFY: "workers.classification.classify"}
+_FUNCTIONS = {
+    Job.CLASSIFY: "workers.classification.classify",
+    Job.TRAIN: "workers.training.train",
+}
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -122,10 +126,10 @@ class Doorbell:
             return {}
         return {name.decode(): int(count) for name, count in found.items()}
 
-    def worker_count(self) -> int:
-        """How many RQ workers are registered; 0 when Redis does not answer."""
+    def worker_count(self, job: Job = Job.CLASSIFY) -> int:
+        """How many RQ workers are registered for a job; 0 when Redis does not answer."""
         try:
-            return Worker.count(connection=self._redis)
+            return Worker.count(queue=queue(job, self._redis))
         except redis.RedisError:
             return 0
 

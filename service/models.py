@@ -10,9 +10,11 @@ from typing import Any, cast
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     ForeignKey,
     Index,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -43,7 +45,13 @@ def _partial(name: str, *columns: str, unique: bool = False) -> Index:
 
 
 class Site(Base):
-    """A tenant: its keys, origins and policy."""
+    """A tenant: its keys, origins, policy and what its moderators have taught.
+
+    `model` is the number of the version that scores its comments, 0 for the shipped model alone;
+    `shadow` of one that scores beside it and decides nothing. `promotes` is whether training
+    may change `model` by itself. `thresholds` were chosen for one version and one budget, which
+    they name. `learnt_at` is the time of the newest label that training has seen.
+    """
 
     __tablename__ = "sites"
 
@@ -53,6 +61,11 @@ class Site(Base):
     origins: Mapped[list[str]] = mapped_column(Json)
     policy: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    model: Mapped[int] = mapped_column(server_default=text("0"))
+    shadow: Mapped[int | None]
+    promotes: Mapped[bool] = mapped_column(server_default=text("true"))
+    thresholds: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    learnt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ApiKey(Base):
@@ -112,6 +125,11 @@ class Comment(Base):
         Index("ix_comments_site_id", "site_id", "id"),
         Index("ix_comments_thread_id", "thread_id", "id"),
         Index("ix_comments_site_id_email", "site_id", "email_normalised"),
+        Index(
+            "ix_comments_campaign_id",
+            *("campaign_id", "email_normalised", "thread_id"),
+            **_where("campaign_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -139,6 +157,8 @@ class Comment(Base):
     decision_id: Mapped[str | None] = mapped_column(Id)
     classify_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     classify_attempts: Mapped[int]
+    campaign_id: Mapped[str | None] = mapped_column(Id)
+    echoes: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class Decision(Base):
@@ -153,6 +173,9 @@ class Decision(Base):
             "comment_revision",
             unique=True,
             **_where(f"actor = '{POLICY_ACTOR}'"),
+        ),
+        Index(
+            "ix_decisions_human", "site_id", "decided_at", **_where(f"actor <> '{POLICY_ACTOR}'")
         ),
     )
 
@@ -172,8 +195,100 @@ class Decision(Base):
     decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Campaign(Base):
+    """Comments that say nearly the same, whoever wrote them wherever.
+
+    `mins` is the sketch of the first of them, with which later ones are compared; `sources`
+    counts the distinct pairs of e-mail and thread they came from.
+    """
+
+    __tablename__ = "campaigns"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    mins: Mapped[bytes] = mapped_column(LargeBinary)
+    sources: Mapped[int]
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CampaignBand(Base):
+    """A key by which a campaign is found again; the first campaign to have a key keeps it."""
+
+    __tablename__ = "campaign_bands"
+
+    band: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    campaign_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("campaigns.id", ondelete="CASCADE"), index=True
+    )
+
+
+class ModelVersion(Base):
+    """What a site's moderators had taught at one time, on top of one shipped model.
+
+    Never changed and never deleted while the site lives; `report` says how it was judged.
+    """
+
+    __tablename__ = "model_versions"
+
+    site_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    base: Mapped[str] = mapped_column(String(60))
+    tuning: Mapped[bytes] = mapped_column(LargeBinary)
+    report: Mapped[dict[str, Any]] = mapped_column(Json)
+    taught_until: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ModelChange(Base):
+    """The recorded change of a site's model: which came for which, who, why; append-only."""
+
+    __tablename__ = "model_changes"
+    __table_args__ = (Index("ix_model_changes_site_id", "site_id", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"))
+    old_number: Mapped[int]
+    number: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(60))
+    reason: Mapped[str] = mapped_column(Text)
+    is_rollback: Mapped[bool]
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LabelRelease(Base):
+    """An operator's word that one actor's labels up to a time may be learnt from."""
+
+    __tablename__ = "label_releases"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    actor: Mapped[str] = mapped_column(String(60))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+    released_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ShadowRuling(Base):
+    """What a shadow would have done to a comment; the newest only."""
+
+    __tablename__ = "shadow_rulings"
+    __table_args__ = (Index("ix_shadow_rulings_site_id", "site_id", "number"),)
+
+    comment_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("comments.id", ondelete="CASCADE"), primary_key=True
+    )
+    site_id: Mapped[str] = mapped_column(Id)  # as its comment's
+    number: Mapped[int]
+    score: Mapped[float | None]
+    status: Mapped[Status] = mapped_column(String(8))
+    rule: Mapped[str] = mapped_column(String(40))
+
+
 # The same tables for statements that bypass the ORM where every comment pays for it.
 SITES = cast(Table, Site.__table__)
+CAMPAIGNS = cast(Table, Campaign.__table__)
+BANDS = cast(Table, CampaignBand.__table__)
+SHADOW_RULINGS = cast(Table, ShadowRuling.__table__)
 THREADS = cast(Table, Thread.__table__)
 COMMENTS = cast(Table, Comment.__table__)
 DECISIONS = cast(Table, Decision.__table__)

@@ -36,8 +36,9 @@ Phrase = Annotated[str, Field(min_length=1, max_length=200)]
 class Policy(BaseModel):
     """One site's settings for the rules; the defaults are those of a fresh install.
 
-    Cautious by default: the classifier alone marks a comment as spam only from a probability
-    of 0.98, and everything from 0.5 up to there waits for a person.
+    Of the classifier an operator says which errors are tolerable: of all good comments at most
+    the share `hold_at_most` may wait for a person, and at most `mark_at_most` be marked as
+    spam. The thresholds follow from that (`Thresholds`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,14 +51,14 @@ class Policy(BaseModel):
     blocked_domains: tuple[Phrase, ...] = Field((), max_length=1000)
     max_links: int = Field(3, ge=0, le=1000)
     trust_approved_authors: bool = True
-    spam_above: float = Field(0.98, ge=0, le=1)
-    hold_above: float = Field(0.5, ge=0, le=1)
+    hold_at_most: float = Field(0.02, ge=0, le=1)
+    mark_at_most: float = Field(0.001, ge=0, le=1)
     premoderation: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> "Policy":
-        if self.hold_above > self.spam_above:
-            raise ValueError("hold_above must not be greater than spam_above")
+        if self.mark_at_most > self.hold_at_most:
+            raise ValueError("mark_at_most must not be greater than hold_at_most")
         return self
 
     @cached_property
@@ -75,6 +76,19 @@ class Policy(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where a score's consequences begin, chosen for a site's model and error budget.
+
+    Attributes:
+        hold: scores from here on are held for a person, 0-1.
+        spam: scores from here on are marked as spam; never below `hold`.
+    """
+
+    hold: float = 0.5
+    spam: float = 0.98
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """The facts about one comment that a rule may look at.
 
@@ -87,6 +101,7 @@ class Signals:
         approved_before: whether this e-mail has an approved comment on the site.
         email_verified: whether the author proved that the e-mail is theirs.
         score: probability of spam, 0-1, or `None` without a verdict.
+        thresholds: of the site and of the model that gave the score.
     """
 
     email: str
@@ -97,6 +112,7 @@ class Signals:
     approved_before: bool = False
     email_verified: bool = False
     score: float | None = None
+    thresholds: Thresholds = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +178,17 @@ def known_author(signals: Signals, policy: Policy) -> Ruling | None:
 
 def spam_score(signals: Signals, policy: Policy) -> Ruling | None:
     """Mark as spam what the classifier is all but certain of."""
-    if signals.score is not None and signals.score > policy.spam_above:
-        return Ruling(
-            Status.SPAM, "spam_score", f"spam score above {policy.spam_above:g}: spam beyond doubt"
-        )
+    spam = signals.thresholds.spam
+    if signals.score is not None and signals.score >= spam:
+        return Ruling(Status.SPAM, "spam_score", f"spam score above {spam:.4g}: spam beyond doubt")
     return None
 
 
 def hold_score(signals: Signals, policy: Policy) -> Ruling | None:
     """Hold what the classifier is unsure of."""
-    if signals.score is not None and signals.score > policy.hold_above:
-        return Ruling(
-            Status.PENDING, "hold_score", f"spam score above {policy.hold_above:g}: may be spam"
-        )
+    hold = signals.thresholds.hold
+    if signals.score is not None and signals.score >= hold:
+        return Ruling(Status.PENDING, "hold_score", f"spam score above {hold:.4g}: may be spam")
     return None
 
 

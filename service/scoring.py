@@ -2,16 +2,44 @@
 
 The one rule: `score` never raises. A classifier that is missing, altered or broken gives no
 verdict, and a comment without a verdict waits for a person.
+
+Learning goes through here as well; scikit-learn is imported when it is first asked for, so that
+a process that only scores stays small.
 """
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from classifier import BUILTIN, Content, Model, Verdict, load
-from classifier.errors import ModelError
+from classifier import BUILTIN, Content, Example, Label, Model, Verdict, load
+from classifier.budget import Budget, Outlook, Thresholds, outlook, thresholds
+from classifier.campaign import Sketch, is_echo, sketches
+from classifier.errors import ModelError, TrainingDataError
+from classifier.normalise import fold
+from classifier.tuning import Tuning
 
-__all__ = ["Content", "Scorer", "Verdict"]
+if TYPE_CHECKING:
+    from classifier.candidates import Candidate
+
+__all__ = [
+    "Budget",
+    "Content",
+    "Example",
+    "Label",
+    "Outlook",
+    "Scorer",
+    "Sketch",
+    "Thresholds",
+    "TrainingDataError",
+    "Tuning",
+    "Verdict",
+    "is_echo",
+    "outlook",
+    "probability",
+    "thresholds",
+]
 
 log = logging.getLogger(__name__)
 
@@ -33,15 +61,77 @@ class Scorer:
             self.fault = str(error)
             log.error("no model, every comment will be held: %s", error)
 
-    def score(self, batch: Sequence[Content]) -> list[Verdict | None]:
-        """Give a verdict on each, or `None` where there is none to be had."""
+    @property
+    def version(self) -> str | None:
+        """The shipped model's version; `None` without a model."""
+        return None if self.model is None else self.model.version
+
+    def thresholds(self, budget: Budget) -> Thresholds:
+        """Give where the shipped model's scores have consequences, for a site that taught nothing.
+
+        Without a model there are no scores, and any thresholds will do.
+        """
+        return Thresholds(0.5, 0.98) if self.model is None else self.model.thresholds_for(budget)
+
+    def rehearse(
+        self,
+        examples: Sequence[Example],
+        current: Tuning | None,
+        unseen: Sequence[bool],
+        progress: Callable[[int, int, str], None],
+    ) -> "Candidate":
+        """Teach a site's candidate and judge it; takes seconds, and 90 MB for scikit-learn.
+
+        Raises:
+            TrainingDataError: the decisions do not suffice, or there is no model to build on.
+        """
+        if self.model is None:
+            raise TrainingDataError(f"there is no model to build on: {self.fault}")
+        import numpy as np
+
+        from classifier.candidates import rehearse
+
+        return rehearse(self.model, examples, current, np.array(unseen, dtype=np.bool_), progress)
+
+    def sketches(self, bodies: Sequence[str]) -> list[Sketch]:
+        """Give the sketch of each body; empty ones where that fails, as for a short text."""
+        try:
+            return sketches([fold(body) for body in bodies])
+        except Exception:
+            if len(bodies) == 1:
+                log.exception("a comment could not be sketched")
+                return [Sketch(b"", ())]
+        return [found for body in bodies for found in self.sketches([body])]
+
+    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+        """Give a verdict on each, or `None` where there is none to be had.
+
+        Args:
+            batch: any number of comments.
+            tuning: what their site's moderators have taught; of this model's version.
+        """
         if self.model is None:
             return [None] * len(batch)
         try:
-            return list(self.model.score(batch))
+            return list(self.model.score(batch, tuning))
         except Exception:
             if len(batch) == 1:
                 log.exception("the classifier failed on a comment, which will be held")
                 return [None]
             log.warning("the classifier failed on a batch of %d; trying each alone", len(batch))
-        return [verdict for content in batch for verdict in self.score([content])]
+        return [verdict for content in batch for verdict in self.score([content], tuning)]
+
+    def probabilities(self, contents: Sequence[Content], tuning: Tuning | None) -> list[float]:
+        """Give the probability of spam of each, without clues; where there is no doubt of a model.
+
+        Raises:
+            TrainingDataError: there is no model.
+        """
+        if self.model is None:
+            raise TrainingDataError(f"there is no model: {self.fault}")
+        return [probability(odds) for odds in self.model.log_odds(contents, tuning).tolist()]
+
+
+def probability(log_odds: float) -> float:
+    """Give the probability for log-odds."""
+    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

@@ -114,12 +114,6 @@ def find_by_id(session: Session, site_id: str) -> SiteView:
     return _view(site)
 
 
-def policies(session: Session, site_ids: set[str]) -> dict[str, Policy]:
-    """Give the policy of each of these sites, by id."""
-    rows = session.execute(select(Site.id, Site.policy).where(Site.id.in_(site_ids)))
-    return {site_id: Policy.model_validate(policy) for site_id, policy in rows}
-
-
 def set_policy(session: Session, site_id: str, policy: Policy) -> None:
     """Put a new policy in place of the old one, for comments decided from now on."""
     values = policy.model_dump(mode="json", exclude_defaults=True)

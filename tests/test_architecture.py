@@ -20,7 +20,8 @@ BROAD_HANDLERS = {
 # Who may read the environment: the edges that make the settings, and those that start programs.
 ENVIRONMENT_READERS = {
     "service/app.py",
-    "service/cli.py",
+    "service/cli/__init__.py",
+    "service/cli/opening.py",
     "service/up.py",
     "service/web.py",
     "workers/__main__.py",

@@ -73,9 +73,9 @@ def test_the_readme_lists_every_rule_in_its_order() -> None:
     assert positions == sorted(positions)
 
 
-def test_the_readme_names_the_default_thresholds() -> None:
-    assert f"{Policy().spam_above:g}" in README
-    assert f"{Policy().hold_above:g}" in README
+def test_the_readme_names_the_default_error_budget() -> None:
+    assert f"{Policy().hold_at_most * 100:g} %" in README
+    assert f"{Policy().mark_at_most * 100:g} %" in README
 
 
 def test_the_make_targets_of_the_documents_exist() -> None:

@@ -1,4 +1,4 @@
-"""`python -m workers`, behind `hamgate worker`: an RQ worker and the sweeper beside it.
+"""`python -m workers`, behind `hamgate worker`: two RQ workers and the sweeper beside them.
 
 The model is loaded once, here, before the first fork; every process below shares its memory.
 """
@@ -33,16 +33,17 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # the collector then leaves the shared pages alone
     supervisor.add(Child("sweeper", sweeper.run))
-    supervisor.add(Child("rq worker", lambda: _work(settings)))
+    supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))
+    supervisor.add(Child("trainer", lambda: _work(settings, Job.TRAIN)))
     supervisor.run()
 
 
-def _work(settings: Settings) -> None:
+def _work(settings: Settings, job: Job) -> None:
     connection = jobs.connect_blocking(settings)
     try:
         # One queue for each process: with several, RQ pops in a way that can lose a job.
         worker = Worker(
-            [jobs.queue(Job.CLASSIFY, connection)],
+            [jobs.queue(job, connection)],
             connection=connection,
             serializer="json",
             default_result_ttl=0,

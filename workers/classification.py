@@ -9,21 +9,24 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, select, tuple_, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
-from service import moderation, policy, sites, text
+from service import campaigns, judging, moderation, policy
 from service.config import Settings
 from service.db import Database, db_now
 from service.errors import Unavailable
 from service.jobs import Job
-from service.models import COMMENTS, POLICY_ACTOR, Comment, VerifiedAuthor
-from service.moderation import Ballot, DecisionView
-from service.policy import Policy, Ruling, Signals, Status
-from service.scoring import Content, Scorer, Verdict
+from service.judging import Case, Judgement, Rulebook
+from service.models import COMMENTS, POLICY_ACTOR
+from service.moderation import Ballot, DecisionView, Shadow
+from service.policy import Status
+from service.scoring import Content, Scorer
+from service.versions import Shelf
 from workers import context
 
 log = logging.getLogger(__name__)
@@ -47,7 +50,9 @@ def classify() -> None:
     until = time.monotonic() + _SHIFT_SECONDS
     try:
         while (
-            drain_batch(here.database, here.scorer, here.settings, alarm=_set_alarm)
+            drain_batch(
+                here.database, here.scorer, here.settings, shelf=here.shelf, alarm=_set_alarm
+            )
             and time.monotonic() < until
         ):
             pass
@@ -67,7 +72,10 @@ def warm_up(database: Database, scorer: Scorer) -> None:
     try:
         with database.transaction() as session:
             claim(session, 0, 1)
-            sites.policies(session, {"none"})
+            row: Any = SimpleNamespace(id="none", email_normalised="", thread_id="none")
+            campaigns.look_up(session, [row], scorer.sketches([WARM_UP.body]))
+            judging.cases(session, [], [])
+            judging.rulebooks(session, scorer, Shelf(), {"none"})
             moderation.record(session, [Ballot("none", 1, Status.PENDING, POLICY_ACTOR, "")])
     except Unavailable as error:
         log.warning("the ledger is not there yet: %s", error)
@@ -80,9 +88,10 @@ def _set_alarm(seconds: float) -> None:
 
 
 def drain(database: Database, scorer: Scorer, settings: Settings) -> int:
-    """Decide everything that is due, and give how many decisions were recorded."""
+    """Decide everything that is due, and give how many comments that were."""
     total = 0
-    while done := drain_batch(database, scorer, settings):
+    shelf = Shelf()
+    while done := drain_batch(database, scorer, settings, shelf=shelf):
         total += done
     return total
 
@@ -92,6 +101,7 @@ def drain_batch(
     scorer: Scorer,
     settings: Settings,
     *,
+    shelf: Shelf | None = None,
     alarm: Callable[[float], None] | None = None,
 ) -> int:
     """Claim, score, decide and record one batch.
@@ -103,6 +113,7 @@ def drain_batch(
         database: the ledger.
         scorer: the classifier.
         settings: batch size and lease.
+        shelf: the sites' layers already read, if any.
         alarm: called with the seconds after which this process should be ended, 0 for never.
 
     Returns:
@@ -117,14 +128,20 @@ def drain_batch(
         alarm(lease * 0.8)
     failed = [row for row in batch if row.classify_attempts > STRIKES]
     sound = [row for row in batch if row.classify_attempts <= STRIKES]
-    verdicts = scorer.score([_content(row) for row in sound])
+    sketches = scorer.sketches([row.body for row in sound])
+    with database.reading() as session:
+        places = campaigns.look_up(session, sound, sketches)
+        cases = judging.cases(session, sound, [place.echoes for place in places])
+        books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
+    judgements = judging.judge(scorer, cases, books)
+    shadows = _ask_shadows(scorer, cases, books)
+    ballots = [
+        _ballot(row, judgement) for row, judgement in zip(sound, judgements, strict=True)
+    ] + [_ballot(row, Judgement(policy.CLASSIFIER_ERROR, None, None)) for row in failed]
     with database.transaction() as session:
-        rulings = _rule(session, sound, verdicts)
-        ballots = [
-            _ballot(row, ruling, verdict)
-            for row, ruling, verdict in zip(sound, rulings, verdicts, strict=True)
-        ] + [_ballot(row, policy.CLASSIFIER_ERROR, None) for row in failed]
         outcome = moderation.record(session, ballots)
+        campaigns.keep(session, places)
+        moderation.note_shadows(session, shadows)
     tallies = Counter(
         f"{entry.status} {entry.rule}" for entry in outcome if isinstance(entry, DecisionView)
     )
@@ -136,20 +153,8 @@ def drain_batch(
     return len(batch)
 
 
-# The columns a claim brings along: all that rules and classifier look at.
-_CLAIMED = (
-    COMMENTS.c.id,
-    COMMENTS.c.site_id,
-    COMMENTS.c.thread_id,
-    COMMENTS.c.version,
-    COMMENTS.c.name,
-    COMMENTS.c.email_normalised,
-    COMMENTS.c.url,
-    COMMENTS.c.body,
-    COMMENTS.c.address,
-    COMMENTS.c.honeypot_filled,
-    COMMENTS.c.classify_attempts,
-)
+# The columns a claim brings along.
+_CLAIMED = (*judging.COLUMNS, COMMENTS.c.version, COMMENTS.c.classify_attempts)
 
 
 def claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
@@ -180,63 +185,26 @@ def _claim_where(
     return session.connection().execute(claim).all()
 
 
-def _content(row: Row[Any]) -> Content:
-    return Content(
-        body=row.body,
-        author_name=row.name,
-        author_url=row.url or "",
-        email=row.email_normalised,
-    )
-
-
-def _rule(
-    session: Session, rows: Sequence[Row[Any]], verdicts: Sequence[Verdict | None]
-) -> list[Ruling]:
-    policies = sites.policies(session, {row.site_id for row in rows})
-    trusted = _trusted(session, rows)
+def _ask_shadows(
+    scorer: Scorer, cases: Sequence[Case], books: Mapping[str, Rulebook]
+) -> list[Shadow]:
+    """Ask the shadows of the sites that have one."""
+    shadows = {site_id: book.shadow for site_id, book in books.items() if book.shadow is not None}
+    asked = [case for case in cases if case.site_id in shadows]
     return [
-        policy.decide(
-            _signals(row, verdict, (row.site_id, row.email_normalised) in trusted),
-            policies.get(row.site_id, Policy()),
+        Shadow(
+            comment_id=case.comment_id,
+            site_id=case.site_id,
+            number=shadows[case.site_id].number,
+            score=judgement.score,
+            ruling=judgement.ruling,
         )
-        for row, verdict in zip(rows, verdicts, strict=True)
+        for case, judgement in zip(asked, judging.judge(scorer, asked, shadows), strict=True)
     ]
 
 
-def _signals(row: Row[Any], verdict: Verdict | None, trusted: bool) -> Signals:
-    return Signals(
-        email=row.email_normalised,
-        address=row.address,
-        words=text.words(f"{row.name} {row.body}"),
-        link_hosts=text.link_hosts(row.body, row.url),
-        honeypot_filled=row.honeypot_filled,
-        approved_before=trusted,
-        email_verified=trusted,
-        score=None if verdict is None else verdict.score,
-    )
-
-
-def _trusted(session: Session, rows: Sequence[Row[Any]]) -> set[tuple[str, str]]:
-    """Give (site, e-mail) of the verified authors who have an approved comment."""
-    approved = (
-        select(Comment.id)
-        .where(
-            Comment.site_id == VerifiedAuthor.site_id,
-            Comment.email_normalised == VerifiedAuthor.email,
-            Comment.status == Status.APPROVED,
-        )
-        .exists()
-    )
-    pairs = {(row.site_id, row.email_normalised) for row in rows}
-    found = session.execute(
-        select(VerifiedAuthor.site_id, VerifiedAuthor.email).where(
-            tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs), approved
-        )
-    )
-    return {(row[0], row[1]) for row in found}
-
-
-def _ballot(row: Row[Any], ruling: Ruling, verdict: Verdict | None) -> Ballot:
+def _ballot(row: Row[Any], judgement: Judgement) -> Ballot:
+    ruling, verdict = judgement.ruling, judgement.verdict
     return Ballot(
         comment_id=row.id,
         seen_version=row.version,
@@ -244,8 +212,8 @@ def _ballot(row: Row[Any], ruling: Ruling, verdict: Verdict | None) -> Ballot:
         actor=POLICY_ACTOR,
         reason=ruling.reason,
         rule=ruling.rule,
-        score=None if verdict is None else verdict.score,
-        model_version=None if verdict is None else verdict.model_version,
+        score=judgement.score,
+        model_version=judgement.version,
         clues=()
         if verdict is None
         else tuple(

@@ -13,15 +13,17 @@ from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
 from service.scoring import Scorer
+from service.versions import Shelf
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Settings, ledger and classifier of this process."""
+    """Settings, ledger, classifier and the sites' layers of this process."""
 
     settings: Settings
     database: Database
     scorer: Scorer
+    shelf: Shelf
 
 
 _scorer: Scorer | None = None
@@ -33,7 +35,7 @@ def open_for(settings: Settings) -> Context:
     """Load the model and the ledger's driver; best before any fork, so that children have them."""
     global _context, _owner
     scorer = _scorer or Scorer(settings.model)
-    _context = Context(settings, Database(settings, Doorbell(settings)), scorer)
+    _context = Context(settings, Database(settings, Doorbell(settings)), scorer, Shelf())
     _owner = os.getpid()
     return _context
 

@@ -1,14 +1,15 @@
 """The sweeper: finds in the ledger what nobody rang for.
 
 It makes the doorbell a convenience. The one rule: it needs the ledger and nothing else; with
-Redis gone, or with a worker that hangs, it drains by itself.
+Redis gone, or with a worker that hangs, it drains by itself. Training it only rings for: what
+a site may learn can wait for Redis, a comment cannot.
 """
 
 import logging
 import os
 import time
 
-from service import moderation
+from service import learning, moderation
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -24,9 +25,13 @@ _RESCUE_AFTER_SECONDS = 3.0
 def run() -> None:
     """Look again and again, until the process is ended."""
     here = context.current()
+    look_at = time.monotonic()
     while True:
         try:
             sweep(here.database)
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + here.settings.train_look_seconds
+                look_for_labels(here)
         except Unavailable as error:
             log.warning("the sweeper cannot look: %s", error)
         time.sleep(here.settings.sweep_seconds)
@@ -43,6 +48,14 @@ def sweep(database: Database) -> None:
         return
     log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
     _in_child()
+
+
+def look_for_labels(here: context.Context) -> None:
+    """Ring for training if any site has something to learn."""
+    with here.database.reading() as session:
+        waiting = learning.due(session, here.scorer, here.settings)
+    if waiting:
+        here.database.doorbell.ring(Job.TRAIN)
 
 
 def _in_child() -> None:

@@ -243,7 +243,7 @@ def test_a_worker_that_is_registered_but_dead_is_a_warning(
 ) -> None:
     monkeypatch.setattr(doctor, "_HEARS_WITHIN_SECONDS", 0.2)
     client = redis.Redis(unix_socket_path=str(valkey.socket))
-    client.sadd("rq:workers", "rq:worker:gone")
+    client.sadd("rq:workers:classify", "rq:worker:gone")
     client.hset("rq:worker:gone", "birth", "2020-01-01T00:00:00Z")
 
     found = finding(here, "workers")

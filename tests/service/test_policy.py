@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service import text
-from service.policy import RULES, Policy, Signals, Status, decide
+from service.policy import RULES, Policy, Signals, Status, Thresholds, decide
 
 ADA = "ada@example.org"
 # One signal each that makes exactly one rule answer, under `EVERYTHING`, in the rules' order.
@@ -175,25 +175,26 @@ def test_an_author_is_known_only_by_a_verified_email(
 @pytest.mark.parametrize(
     ("score", "rule"),
     [
-        (0.0, "otherwise"), (0.5, "otherwise"), (0.500001, "hold_score"), (0.98, "hold_score"),
-        (0.980001, "spam_score"), (1.0, "spam_score"), (None, "no_verdict"),
+        (0.0, "otherwise"), (0.499, "otherwise"), (0.5, "hold_score"), (0.979, "hold_score"),
+        (0.98, "spam_score"), (1.0, "spam_score"), (None, "no_verdict"),
     ],
 )  # fmt: skip
-def test_on_a_fresh_install_a_score_is_judged_cautiously(score: float | None, rule: str) -> None:
+def test_a_score_is_judged_by_the_thresholds(score: float | None, rule: str) -> None:
     assert decide(_signals(score=score), Policy()).rule == rule
 
 
-def test_a_site_may_judge_more_strictly() -> None:
-    strict = Policy(spam_above=0.3, hold_above=0.1)
+def test_the_thresholds_are_those_of_site_and_model() -> None:
+    strict = Thresholds(hold=0.1, spam=0.3)
 
-    assert decide(_signals(score=0.31), strict).rule == "spam_score"
-    assert decide(_signals(score=0.2), strict).rule == "hold_score"
+    assert decide(_signals(score=0.31, thresholds=strict), Policy()).rule == "spam_score"
+    assert decide(_signals(score=0.2, thresholds=strict), Policy()).rule == "hold_score"
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"hold_above": 0.99}, {"spam_above": 0.4}, {"spam_above": 1.1}, {"hold_above": -0.1},
+        {"hold_at_most": 0.0001}, {"mark_at_most": 0.1}, {"hold_at_most": 1.1},
+        {"mark_at_most": -0.1},
         {"max_links": -1}, {"blocked_words": [""]}, {"blocked_words": ["x" * 201]},
         {"banned_networks": ["192.0.2.1/24"]}, {"banned_networks": ["x"]}, {"unknown": 1},
         {"blocked_domains": ["x"] * 1001},

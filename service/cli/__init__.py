@@ -7,26 +7,24 @@ Each command imports what it needs when it runs: `hamgate up` stays in memory fo
 service runs and needs next to nothing.
 """
 
-import functools
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from service import config, logs
+from service import config
+from service.cli.model import model
+from service.cli.opening import open_database, with_settings
+from service.cli.policy import policy
 from service.config import Settings
-from service.errors import ConfigError, HamgateError, Invalid, Unavailable
+from service.errors import HamgateError, Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from service.db import Database
     from service.sites import Scope
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 log = logging.getLogger(__name__)
 
@@ -56,37 +54,8 @@ def hamgate() -> None:
     """
 
 
-def with_settings(function: F) -> F:
-    """Give the command its settings as first argument, and set up the log."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        settings = config.from_environ(os.environ)
-        logs.configure(settings)
-        return function(settings, *args, **kwargs)
-
-    return wrapper  # type: ignore[return-value]
-
-
-def open_database(settings: Settings) -> "Database":
-    """Open the ledger for a command.
-
-    Raises:
-        ConfigError: there is none yet, or it is not at this version's revision.
-        Unavailable: it cannot be reached.
-    """
-    from service import schema
-    from service.db import Database
-    from service.jobs import Doorbell
-
-    if settings.embedded_database and not settings.database_file.exists():
-        raise ConfigError(
-            f"there is no database in {settings.home}; `hamgate up` makes one, or `hamgate"
-            " migrate` alone; or set HAMGATE_HOME to the folder that has it"
-        )
-    if not schema.is_current(settings):
-        raise ConfigError("the database is not at this version's revision; run `hamgate migrate`")
-    return Database(settings, Doorbell(settings))
+hamgate.add_command(model)
+hamgate.add_command(policy)
 
 
 @hamgate.command(short_help="Start everything on this machine and keep it running.")
@@ -332,7 +301,3 @@ def replay(settings: Settings, file: Path, slug: str, limit: int | None, as_json
     from service import replay as replaying
 
     sys.exit(replaying.run(settings, file, slug, limit, as_json=as_json))
-
-
-if __name__ == "__main__":
-    main()

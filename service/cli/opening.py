@@ -1,0 +1,74 @@
+"""What every command begins with: its settings, and the ledger if it needs one."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from service import config, logs
+from service.config import Settings
+from service.errors import ConfigError
+
+if TYPE_CHECKING:
+    from service.db import Database
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_settings(function: F) -> F:
+    """Give the command its settings as first argument, and set up the log."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        settings = config.from_environ(os.environ)
+        logs.configure(settings)
+        return function(settings, *args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def open_database(settings: Settings) -> "Database":
+    """Open the ledger for a command.
+
+    Raises:
+        ConfigError: there is none yet, or it is not at this version's revision.
+        Unavailable: it cannot be reached.
+    """
+    from service import schema
+    from service.db import Database
+    from service.jobs import Doorbell
+
+    if settings.embedded_database and not settings.database_file.exists():
+        raise ConfigError(
+            f"there is no database in {settings.home}; `hamgate up` makes one, or `hamgate"
+            " migrate` alone; or set HAMGATE_HOME to the folder that has it"
+        )
+    if not schema.is_current(settings):
+        raise ConfigError("the database is not at this version's revision; run `hamgate migrate`")
+    return Database(settings, Doorbell(settings))
+
+
+@contextmanager
+def progress(what: str) -> "Iterator[Callable[[int, int, str], None]]":
+    """Show a bar on standard error, if that is a terminal, for the length of a block."""
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("{task.fields[step]}", style="dim"),
+    )
+    console = Console(stderr=True)
+    with bars.Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as shown:
+        task = shown.add_task(what, total=None, step="")
+
+        def show(done: int, of: int, step: str = "") -> None:
+            shown.update(task, completed=done, total=of, step=step)
+
+        yield show

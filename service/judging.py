@@ -1,0 +1,262 @@
+"""Judging: what rules and classifier are told of a comment, and what they say.
+
+Workers judge what is due; a back-test judges again what was decided long ago; both come here,
+so that a back-test cannot differ from what happens. Nothing is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from service import policy, text
+from service.models import COMMENTS, SITES, THREADS, Comment, VerifiedAuthor
+from service.policy import Policy, Ruling, Signals, Status, Thresholds
+from service.scoring import Budget, Content, Scorer, Tuning, Verdict
+from service.versions import SHIPPED, Shelf
+
+# The columns of a comment that rules and classifier look at.
+COLUMNS = (
+    COMMENTS.c.id,
+    COMMENTS.c.site_id,
+    COMMENTS.c.thread_id,
+    COMMENTS.c.name,
+    COMMENTS.c.email_normalised,
+    COMMENTS.c.url,
+    COMMENTS.c.body,
+    COMMENTS.c.address,
+    COMMENTS.c.honeypot_filled,
+    COMMENTS.c.echoes,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """How a site's comments are judged.
+
+    Attributes:
+        policy: the rules' settings.
+        thresholds: where this model's scores have consequences.
+        version: of the model, such as `20261123-33b11000+3`; `None` without a model.
+        number: of the site's own version, 0 for the shipped model alone.
+        tuning: the site's layer.
+        shadow: a second rulebook, to be asked and not followed.
+    """
+
+    policy: Policy
+    thresholds: Thresholds
+    version: str | None = None
+    number: int = SHIPPED
+    tuning: Tuning | None = None
+    shadow: "Rulebook | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One comment with all that is looked at, but for the score."""
+
+    comment_id: str
+    site_id: str
+    content: Content
+    signals: Signals
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What was said of one comment.
+
+    Attributes:
+        ruling: what the rules propose.
+        verdict: what the classifier thinks; `None` where it had nothing to say.
+        version: of the model that gave the verdict.
+    """
+
+    ruling: Ruling
+    verdict: Verdict | None
+    version: str | None
+
+    @property
+    def score(self) -> float | None:
+        """Probability of spam, 0-1, if there is a verdict."""
+        return None if self.verdict is None else self.verdict.score
+
+
+def rulebooks(
+    session: Session, scorer: Scorer, shelf: Shelf, site_ids: set[str]
+) -> dict[str, Rulebook]:
+    """Give how each of these sites judges now, by id; read anew each time.
+
+    A promotion or a changed policy so counts from the next batch on.
+    """
+    rows = session.execute(
+        select(SITES.c.id, SITES.c.policy, SITES.c.model, SITES.c.shadow, SITES.c.thresholds).where(
+            SITES.c.id.in_(site_ids)
+        )
+    )
+    found = {}
+    for row in rows:
+        settings = Policy.model_validate(row.policy)
+        book = rulebook(session, scorer, shelf, row.id, settings, row.model, row.thresholds)
+        if row.shadow is not None:
+            # With the thresholds of the shipped model: a shadow's own are not chosen yet.
+            shadow = rulebook(session, scorer, shelf, row.id, settings, row.shadow)
+            book = replace(book, shadow=shadow)
+        found[row.id] = book
+    return found
+
+
+def rulebook(
+    session: Session,
+    scorer: Scorer,
+    shelf: Shelf,
+    site_id: str,
+    settings: Policy,
+    number: int,
+    chosen: Mapping[str, Any] | None = None,
+) -> Rulebook:
+    """Give how a site judges, or would with another policy or version.
+
+    Args:
+        session: for reading.
+        scorer: the classifier.
+        shelf: the layers already read.
+        site_id: whose.
+        settings: the policy.
+        number: the version; one that belongs to another shipped model is passed over.
+        chosen: the thresholds in the site's row; they count if they were chosen for this
+            version and this budget.
+    """
+    tuning = shelf.tuning(session, site_id, number)
+    if tuning is None or tuning.model_version != scorer.version:
+        tuning, number = None, SHIPPED
+    version = scorer.version if tuning is None else f"{scorer.version}+{number}"
+    if chosen is not None and chosen["for"] == [version, *budget_of(settings)]:
+        thresholds = Thresholds(chosen["hold"], chosen["spam"])
+    else:
+        default = scorer.thresholds(Budget(*budget_of(settings)))
+        thresholds = Thresholds(default.hold, default.spam)
+    return Rulebook(settings, thresholds, version, number, tuning)
+
+
+def budget_of(settings: Policy) -> tuple[float, float]:
+    """Give a policy's error budget: the shares of good comments held, and marked as spam."""
+    return settings.hold_at_most, settings.mark_at_most
+
+
+def cases(session: Session, rows: Sequence[Any], echoes: Sequence[int]) -> list[Case]:
+    """Gather all that is looked at, but for the score.
+
+    Args:
+        session: for reading.
+        rows: of a statement with `COLUMNS`, among others.
+        echoes: how often nearly the same was said elsewhere, for each.
+    """
+    trusted = _trusted(session, rows)
+    titles = _titles(session, rows)
+    return [
+        Case(
+            comment_id=row.id,
+            site_id=row.site_id,
+            content=content(row, titles.get(row.thread_id), count),
+            signals=_signals(row, (row.site_id, row.email_normalised) in trusted),
+        )
+        for row, count in zip(rows, echoes, strict=True)
+    ]
+
+
+def content(row: Any, page_title: str | None, echoes: int) -> Content:
+    """Give what the classifier sees of a comment; the same for scoring and for learning."""
+    return Content(
+        body=row.body,
+        author_name=row.name,
+        author_url=row.url or "",
+        email=row.email_normalised,
+        page_title=page_title or "",
+        echoes=echoes,
+    )
+
+
+def judge(scorer: Scorer, asked: Sequence[Case], books: Mapping[str, Rulebook]) -> list[Judgement]:
+    """Score and rule on comments; the classifier is called once for each layer in use.
+
+    Args:
+        scorer: the classifier.
+        asked: the comments.
+        books: how their sites judge; a site without a book is gone, and gets the defaults.
+    """
+    verdicts: dict[str, Verdict | None] = {}
+    for tuning, alike in _by_tuning(asked, books):
+        scored = scorer.score([case.content for case in alike], tuning)
+        verdicts.update((c.comment_id, v) for c, v in zip(alike, scored, strict=True))
+    return [
+        _judgement(case, verdicts[case.comment_id], books.get(case.site_id, _DEFAULT))
+        for case in asked
+    ]
+
+
+_DEFAULT = Rulebook(Policy(), Thresholds())
+
+
+def _by_tuning(
+    asked: Sequence[Case], books: Mapping[str, Rulebook]
+) -> list[tuple[Tuning | None, list[Case]]]:
+    parts: dict[int, tuple[Tuning | None, list[Case]]] = {}
+    for case in asked:
+        tuning = books.get(case.site_id, _DEFAULT).tuning
+        parts.setdefault(id(tuning), (tuning, []))[1].append(case)
+    return list(parts.values())
+
+
+def _judgement(case: Case, verdict: Verdict | None, book: Rulebook) -> Judgement:
+    signals = replace(
+        case.signals,
+        score=None if verdict is None else verdict.score,
+        thresholds=book.thresholds,
+    )
+    return Judgement(
+        policy.decide(signals, book.policy), verdict, book.version if verdict else None
+    )
+
+
+def _signals(row: Any, trusted: bool) -> Signals:
+    return Signals(
+        email=row.email_normalised,
+        address=row.address,
+        words=text.words(f"{row.name} {row.body}"),
+        link_hosts=text.link_hosts(row.body, row.url),
+        honeypot_filled=row.honeypot_filled,
+        approved_before=trusted,
+        email_verified=trusted,
+    )
+
+
+def _titles(session: Session, rows: Sequence[Any]) -> dict[str, str]:
+    wanted = {row.thread_id for row in rows}
+    found = session.execute(
+        select(THREADS.c.id, THREADS.c.page_title).where(
+            THREADS.c.id.in_(wanted), THREADS.c.page_title.is_not(None)
+        )
+    )
+    return {row[0]: row[1] for row in found}
+
+
+def _trusted(session: Session, rows: Sequence[Any]) -> set[tuple[str, str]]:
+    """Give (site, e-mail) of the verified authors who have an approved comment."""
+    approved = (
+        select(Comment.id)
+        .where(
+            Comment.site_id == VerifiedAuthor.site_id,
+            Comment.email_normalised == VerifiedAuthor.email,
+            Comment.status == Status.APPROVED,
+        )
+        .exists()
+    )
+    pairs = {(row.site_id, row.email_normalised) for row in rows}
+    found = session.execute(
+        select(VerifiedAuthor.site_id, VerifiedAuthor.email).where(
+            tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs), approved
+        )
+    )
+    return {(row[0], row[1]) for row in found}
