@@ -25,7 +25,7 @@ LEAST_SPAM: Final = 0.9
 """The lowest threshold for spam: in doubt a person decides, whatever the budget."""
 
 
-_SURELY: Final = 0.5
+_SURELY: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)

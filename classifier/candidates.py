@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
-from classifier.comparison import Comparison, compare, frozen_set
+from classifier.comparison import Comparison, anchors, compare, frozen_set
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
 from classifier.features import Floats
@@ -50,7 +51,7 @@ def rehearse(
     unseen: NDArray[np.bool_],
     progress: Progress = lambda done, of, step: None,
 ) -> Candidate:
-    """Teach a candidate and judge it.
+    """Teach a candidate and judge it, on one core: others have comments to score.
 
     Args:
         model: The shipped model.
@@ -66,6 +67,17 @@ def rehearse(
     Raises:
         TrainingDataError: There are too few decisions of a kind, or too few of them differ.
     """
+    with threadpool_limits(limits=1):
+        return _rehearse(model, examples, current, unseen, progress)
+
+
+def _rehearse(
+    model: Model,
+    examples: Sequence[Example],
+    current: Tuning | None,
+    unseen: NDArray[np.bool_],
+    progress: Progress,
+) -> Candidate:
     labels = np.array([example.is_spam for example in examples], dtype=np.bool_)
     contents = [example.content for example in examples]
     steps = _FOLDS + 2
@@ -77,14 +89,15 @@ def rehearse(
             "a site's layer needs 10 good comments and 10 spam that differ, has "
             f"{len(np.unique(groups[~labels]))} and {len(np.unique(groups[labels]))}"
         )
+    memory = anchors()
     odds = np.zeros(len(labels))
     splits = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
     for number, (known, held) in enumerate(splits.split(labels, labels, groups)):
         progress(number, steps, f"part {number + 1} of {_FOLDS}")
-        part = teach(model, [examples[place] for place in known])
+        part = teach(model, [*(examples[place] for place in known), *memory])
         odds[held] = model.log_odds([contents[place] for place in held], part)
     progress(_FOLDS, steps, "all decisions")
-    tuning = teach(model, examples)
+    tuning = teach(model, [*examples, *memory])
     progress(_FOLDS + 1, steps, "comparison")
     frozen = frozen_set()
     frozen_contents = [example.content for example in frozen]

@@ -7,7 +7,7 @@ seen, and not worse on a frozen set that guards against a site's labels going as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,9 @@ FEWEST: Final = 30
 
 _FROZEN: Final = 200
 _FROZEN_SEED: Final = 20_251
+_ANCHORS: Final = 50
+_ANCHOR_SEED: Final = 20_252
+_ANCHOR_WEIGHT: Final = 0.2
 _RESAMPLES: Final = 500
 _SURE: Final = 0.9
 _SLACK: Final = 0.002
@@ -57,11 +60,28 @@ def frozen_set() -> list[Example]:
     200 of praise with an author's link, 200 offers, 400 honest remarks; the same each time.
     They guard against labels that turn everything round, and are no measure of quality.
     """
-    rng = Dice(_FROZEN_SEED)
+    return _made_up(_FROZEN, _FROZEN_SEED)
+
+
+def anchors() -> list[Example]:
+    """Return what a site's layer is taught beside its decisions, so that it forgets nothing.
+
+    Made up like the frozen set, with other dice: 200 comments that weigh as much as 40.
+    A site whose spam is of a new kind trusts the shipped score little, and its layer then
+    forgets: taught 200 Indonesian comments, a model that had never seen the language got 4 and
+    26 % of the frozen set wrong (two draws), with anchors 1 %; on the site itself it did as
+    well with them as without (.952 and .954 right).
+    """
+    made = _made_up(_ANCHORS, _ANCHOR_SEED)
+    return [replace(example, weight=_ANCHOR_WEIGHT) for example in made]
+
+
+def _made_up(count: int, seed: int) -> list[Example]:
+    rng = Dice(seed)
     return (
-        synthesis.praise_spam(_FROZEN, rng)
-        + synthesis.offer_spam(_FROZEN, rng)
-        + synthesis.reader_thanks(2 * _FROZEN, rng)
+        synthesis.praise_spam(count, rng)
+        + synthesis.offer_spam(count, rng)
+        + synthesis.reader_thanks(2 * count, rng)
     )
 
 

@@ -56,8 +56,8 @@ class Expectation:
 class Population:
     """A site's recent comments, newest first: what thresholds are chosen on.
 
-    Approved ones count as good whoever approved them: people see mostly what was held, and
-    their decisions alone would make every site look suspicious.
+    Not only those that people decided on: they see mostly what was held, and their decisions
+    alone would make every site look suspicious.
 
     Attributes:
         ids: of the comments.
@@ -259,7 +259,11 @@ def _expect(scorer: Scorer, book: Rulebook, people: Population) -> Expectation:
 
 
 def _goodness(decided: bool | None, approved: bool, score: float) -> float:
-    """How likely a comment is good: what people say, else what follows from its score."""
+    """How likely a comment is good: what people say, else what follows from its score.
+
+    That it was published and nobody objected halves the doubt, no more: perhaps nobody looked,
+    and what an older version let through is what a newer one was taught to see.
+    """
     if decided is not None:
         return 0.0 if decided else 1.0
-    return 1.0 if approved else 1.0 - score
+    return 1.0 - score / 2 if approved else 1.0 - score

@@ -1,17 +1,20 @@
 """Plain builders: what tests are about, made with one call each."""
 
+import random
+from collections.abc import Iterable
 from typing import Any
 
 from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from service import comments, sites
+from service import comments, moderation, sites
 from service.comments import Accepted, Submission
 from service.config import Settings
 from service.db import Database, utc_now
 from service.jobs import Doorbell
 from service.models import Decision, VerifiedAuthor
+from service.moderation import Ballot, DecisionView
 from service.policy import Status
 from service.sites import Scope, SiteView
 
@@ -111,3 +114,55 @@ def faults(answer: TestResponse) -> dict[str, str]:
     """Give the message to each field that a 422 names, by pointer."""
     assert answer.status_code == 422, answer.text
     return {fault["pointer"]: fault["message"] for fault in json_of(answer)["errors"]}
+
+
+_TALK = """
+harbour lantern copper meadow violin biscuit thunder gravel orchard saddle pepper window
+candle ribbon marble tunnel feather kettle bridge pocket garden ladder button mirror
+blanket hammer island bottle carpet engine jacket needle pencil rocket shovel ticket
+walnut anchor basket cactus dragon falcon guitar hermit insect jungle
+"""
+_WORDS = _TALK.split()
+
+
+def odd_talk(count: int, *, spam: bool, seed: int = 0) -> list[str]:
+    """Give comments of a site where talk of rabbits is spam, which no shipped model can know."""
+    dice = random.Random(seed if spam else seed + 1_000_000)
+    talk = []
+    for _ in range(count):
+        words = dice.sample(_WORDS, 8)
+        if spam:
+            words[dice.randrange(8)] = "rabbit"
+            words.insert(dice.randrange(8), "rabbit racing")
+        talk.append(" ".join(words))
+    return talk
+
+
+def make_comments(
+    database: Database, site: SiteView, bodies: Iterable[str], **changes: Any
+) -> list[str]:
+    """Store comments by as many authors and give their ids."""
+    submissions = [
+        make_submission(
+            site,
+            body=body,
+            **{"email": f"r{place}@example.org", "email_normalised": f"r{place}@example.org"}
+            | changes,
+        )
+        for place, body in enumerate(bodies)
+    ]
+    with database.writing() as connection:
+        accepted = comments.submit(connection, submissions)
+    return [entry.id for entry in accepted if isinstance(entry, Accepted)]
+
+
+def decide(
+    database: Database, ids: Iterable[str], status: Status, actor: str = "key:key_1"
+) -> None:
+    """Have a person decide on comments, whatever version they are at."""
+    with database.transaction() as session:
+        ballots = [
+            Ballot(one, comments.get(session, one).version, status, actor, "said so") for one in ids
+        ]
+        outcome = moderation.record(session, ballots)
+    assert all(isinstance(entry, DecisionView) for entry in outcome)
