@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from service import budgets, judging
+from service import budgets, judging, versions
 from service.db import Database, utc_now
 from service.judging import Judgement, Rulebook
 from service.models import COMMENTS, DECISIONS, POLICY_ACTOR
@@ -112,8 +112,14 @@ def run(
         policy: the proposed one; the present one if not given.
         number: the proposed version of the model; the present one if not given.
         progress: told how many comments are judged, of how many.
+
+    Raises:
+        NotFound: the site has no such version.
+        WrongBase: the version belongs to another shipped model.
     """
     with database.reading() as session:
+        if number is not None:
+            versions.check_usable(session, site_id, number, scorer.version)
         before = budgets.current(session, scorer, shelf, site_id)
         after = budgets.current(session, scorer, shelf, site_id, policy, number)
         since = utc_now() - timedelta(days=days)

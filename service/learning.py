@@ -130,7 +130,8 @@ def _teach(
     trusted = found.trusted
     unseen = [until is None or one.decided_at > until for one in trusted]
     if not any(unseen):
-        return Lesson(None, False, "nobody has decided anything since the last version", {})
+        since = "since the last version" if found.trusted else "yet"
+        return Lesson(None, False, f"nobody has decided anything {since}", {})
     examples = [example(one) for one in trusted]
     try:
         candidate = scorer.rehearse(examples, current.tuning, unseen, progress)

@@ -31,6 +31,10 @@ class Overtaken(HamgateError):
     """Another change of the site's model came first; nothing was done."""
 
 
+class WrongBase(HamgateError):
+    """A version that belongs to another shipped model cannot score."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionView:
     """A version as a value, without its weights."""
@@ -121,6 +125,26 @@ def get(session: Session, site_id: str, number: int) -> VersionView:
     if row is None:
         raise NotFound(f"there is no version {number}; `hamgate model list` shows those there are")
     return VersionView(*row)
+
+
+def check_usable(session: Session, site_id: str, number: int, base: str | None) -> None:
+    """See that a version can score on top of the shipped model in use.
+
+    Args:
+        session: for reading.
+        site_id: whose.
+        number: the version; 0 always can.
+        base: version of the shipped model.
+
+    Raises:
+        NotFound: the site has no such version.
+        WrongBase: it was taught on top of another shipped model.
+    """
+    if number != SHIPPED and (taught_on := get(session, site_id, number).base) != base:
+        raise WrongBase(
+            f"version {number} was taught on top of the shipped model {taught_on}, and {base} is"
+            " in use; `hamgate model train` makes one for it from the same labels"
+        )
 
 
 def changes(session: Session, site_id: str) -> list[ModelChange]:

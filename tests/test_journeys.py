@@ -19,6 +19,7 @@ from tests.cast import (
     make_body,
     make_key,
     make_site,
+    odd_talk,
     open_ledger,
 )
 from tests.conftest import Valkey
@@ -27,6 +28,7 @@ from tests.system import System, running
 pytestmark = pytest.mark.process
 
 _DECIDED_WITHIN_SECONDS = 15  # promise 1: decided or held this long after the fault's end
+_LEARNT_WITHIN_SECONDS = 60
 _COMMENTS = "/api/v1/sites/blog/comments"
 
 
@@ -89,6 +91,7 @@ def story(
         "HAMGATE_CLASSIFY_LEASE_SECONDS": "3",
         "HAMGATE_LOG_LEVEL": "warning",
         "HAMGATE_WEB_THREADS": "8",
+        "HAMGATE_TRAIN_LOOK_SECONDS": "1",
     }
     with running(environ) as system:
         yield Story(system, database)
@@ -172,3 +175,32 @@ def test_killing_the_web_server_under_load_loses_nothing_it_accepted(story: Stor
 
     assert set(story.statuses) == {202}
     story.assert_kept()
+
+
+def test_what_people_decide_scores_a_later_comment_by_itself(story: Story) -> None:
+    def submit(body: str) -> Any:
+        headers = bearer(story.key) | {"Prefer": "wait=5"}
+        return story.system.request("POST", _COMMENTS, make_body(body=body), headers)
+
+    def decide(bodies: list[str], status: str) -> list[dict[str, Any]]:
+        ids = [submit(body).json["id"] for body in bodies]
+        return [{"comment_id": one, "status": status, "seen_version": 2} for one in ids]
+
+    wanted = decide(odd_talk(30, spam=False), "approved") + decide(odd_talk(30, spam=True), "spam")
+    answer = story.system.request(
+        "POST", "/api/v1/sites/blog/decisions", {"decisions": wanted}, bearer(story.key)
+    )
+    assert answer.status == 200, answer.json
+
+    deadline = time.monotonic() + _LEARNT_WITHIN_SECONDS
+    for place, rabbit in enumerate(odd_talk(200, spam=True, seed=5)):
+        comment = submit(f"{rabbit} {place}").json
+        full = story.system.request(
+            "GET", f"/api/v1/comments/{comment['id']}", headers=bearer(story.key)
+        ).json
+        if full["decision"]["model_version"].endswith("+1"):
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert full["status"] in ("spam", "pending")
+    assert any("rabbit" in clue["label"] for clue in full["decision"]["clues"])

@@ -184,12 +184,12 @@ def model_promote(settings: Settings, slug: str, number: int) -> None:
     from service import budgets, sites, versions
     from service.scoring import Scorer
 
-    database = open_database(settings)
+    database, scorer = open_database(settings), Scorer(settings.model)
     with database.transaction() as session:
         site = sites.find(session, slug)
-        reason = "by hand"
-        versions.promote(session, site.id, number, actor=versions.OPERATOR, reason=reason)
-    budgets.choose(database, Scorer(settings.model), versions.Shelf(), site.id)
+        versions.check_usable(session, site.id, number, scorer.version)
+        versions.promote(session, site.id, number, actor=versions.OPERATOR, reason="by hand")
+    budgets.choose(database, scorer, versions.Shelf(), site.id)
     click.echo(f"version {number} scores from now on")
     click.echo(f"`hamgate model rollback {slug}` takes it back", err=True)
 
@@ -238,9 +238,12 @@ def model_shadow(settings: Settings, slug: str, number: int | None) -> None:
     It decides nothing; `hamgate model show` then says what it would have decided otherwise.
     """
     from service import sites, versions
+    from service.scoring import Scorer
 
     with open_database(settings).transaction() as session:
         site = sites.find(session, slug)
+        if number is not None:
+            versions.check_usable(session, site.id, number, Scorer(settings.model).version)
         versions.set_shadow(session, site.id, number)
     if number is None:
         click.echo("no shadow any more")

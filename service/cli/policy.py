@@ -92,8 +92,7 @@ def policy_show(settings: Settings, slug: str) -> None:
         site = sites.find(session, slug)
     expected = budgets.expect(database, Scorer(settings.model), Shelf(), site.id)
     for name, value in site.policy.model_dump(mode="json").items():
-        shown = f"{value * 100:g}%" if isinstance(value, float) else value
-        click.echo(f"{name}: {', '.join(value) if isinstance(value, list) else shown}")
+        click.echo(f"{name}: {_written(value)}")
     click.echo(_expected(expected))
 
 
@@ -150,12 +149,23 @@ def policy_backtest(
     _show(_backtest(settings, slug, days, wanted, number), days)
 
 
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value * 100:g}%"
+    return ", ".join(value) or "(none)" if isinstance(value, list) else str(value)
+
+
 def _changed(present: "Policy", values: dict[str, Any]) -> "Policy":
     given = {name: value for name, value in values.items() if value is not None}
     try:
         return type(present).model_validate({**present.model_dump(), **given})
     except ValidationError as error:
-        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        for name in values:
+            said = said.replace(name, f"--{name.replace('_', '-')}")
+        raise ConfigError(said) from error
 
 
 def _backtest(
