@@ -114,7 +114,7 @@ CORPORA: Final = (
 """What the built-in model is trained on, beside the synthetic examples."""
 
 _NOT_GROUPED: Final = frozenset({"sms/sms", "telegram/tg", "livechat/jogja"})
-_SYNTHETIC: Final = (3000, 2500, 3000)
+_SYNTHETIC: Final = (3000, 3800, 4200)
 _CITING: Final = 0.06
 
 

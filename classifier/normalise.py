@@ -96,6 +96,8 @@ _MARK: Final = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff
 _CJK: Final = re.compile("[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _RUN: Final = re.compile(r"\S+")
 _MIXED: Final = re.compile(r"[a-zA-Z][^\x00-\x7f]|[^\x00-\x7f][a-zA-Z]")
+_FLAG: Final = re.compile("[\U0001f1e6-\U0001f1ff]")
+_TURNERS: Final = re.compile("[\u202e\u2067]")
 _RARE: Final = re.compile("[\u0250-\u02af\u13a0-\u167f\ua4d0-\ua4ff]")
 _ASCII_LETTER: Final = re.compile("[a-zA-Z]")
 _CYRILLIC: Final = re.compile("[\u0400-\u052f]")
@@ -107,6 +109,11 @@ _PUNCTUATION: Final = {
     **dict.fromkeys(map(ord, "\u3002\uff0e\u2024"), "."),
     **dict.fromkeys(map(ord, "\u060c\u3001"), ","),
 }
+
+_ODD_PUNCTUATION: Final = re.compile(f"[{''.join(map(chr, _PUNCTUATION))}]")
+_ONLY_LATIN: Final = re.compile(
+    "[" + "".join(char for char in string.ascii_letters if ord(char) not in TO_CYRILLIC) + "]"
+)
 
 _BASE64: Final = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{16,4000}={0,2}(?![\w+/=])")
 _JOINT: Final = "[.\\-_*~|\u00b7\u2022\u2190-\u2bff\U0001f300-\U0001faff]"
@@ -160,7 +167,9 @@ def fold(text: str) -> Folded:
     text = _join_spaced(text, tricks)
     if len(raw.translate(None, _LEET_MARKS)) < len(raw):
         text = _undo_leet(text, tricks)
-    text = _REPEATED.sub(r"\1", text).replace("'", "")
+    if any(char * 3 in text for char in set(text)):
+        text = _REPEATED.sub(r"\1", text)
+    text = text.replace("'", "")
     if not text.isascii() and _CJK.search(text):
         text = _CJK.sub(r" \g<0> ", text)
     return Folded(
@@ -236,72 +245,98 @@ def _unwrap_markup(text: str, tricks: list[int]) -> tuple[str, int]:
 
 
 def _fold_unicode(text: str, tricks: list[int]) -> str:
-    """Undo styled, invisible, stacked, reversed and look-alike letters."""
-    if "\u202e" in text or "\u2067" in text:
+    """Undo styled, invisible, stacked, reversed and look-alike letters.
+
+    Each step is asked of the few distinct foreign characters first: most texts need none of
+    them, and a pass over the text costs a hundred times as much.
+    """
+    foreign = _foreign(text)
+    if _TURNERS.search(foreign):
         text, count = _REVERSED.subn(lambda found: found.group(1)[::-1], text)
         tricks[Trick.REVERSED] += count
-    if _INVISIBLE.search(text):
-        if not _JOINED_SCRIPTS.search(text):
+    if _INVISIBLE.search("".join(set(text))):
+        if not _JOINED_SCRIPTS.search(foreign):
             tricks[Trick.INVISIBLE] += len(_INVISIBLE_IN_WORD.findall(text))
         text = _INVISIBLE.sub("", text)
-    text = text.translate(_PUNCTUATION)
-    if text.isascii():
+        foreign = _foreign(text)
+    if _ODD_PUNCTUATION.search(foreign) or "`" in text:
+        text = text.translate(_PUNCTUATION)
+        foreign = _foreign(text)
+    if not foreign:
         return text
-    tricks[Trick.STYLED] += len(_STYLED.findall(text))
-    if len(set(_TURNED.findall(text))) > 3:
+    text, foreign = _undo_styles(text, foreign, tricks)
+    text = unicodedata.normalize("NFC", text)
+    if _MARK.search(foreign):
+        tricks[Trick.MARKS] += len(_MARK.findall(text))
+        text = unicodedata.normalize("NFC", _MARK.sub("", unicodedata.normalize("NFKD", text)))
+    elif not unicodedata.is_normalized("NFKD", foreign):
+        text = unicodedata.normalize("NFC", _MARK.sub("", unicodedata.normalize("NFKD", text)))
+    if any(ord(char) in STYLES for char in _foreign(text)):
+        text = text.translate(STYLES)
+    return text if text.isascii() else _fold_lookalikes(text, tricks)
+
+
+def _undo_styles(text: str, foreign: str, tricks: list[int]) -> tuple[str, str]:
+    """Count styled letters, and read those that compatibility folding would not."""
+    if _STYLED.search(foreign):
+        tricks[Trick.STYLED] += len(_STYLED.findall(text))
+    if len(_TURNED.findall(foreign)) > 3:
         text = text.lower().translate(TURNED)
-    if not _CJK.search(text):
+        foreign = _foreign(text)
+    if _WIDE_LATIN.search(foreign) and not _CJK.search(foreign):
         tricks[Trick.STYLED] += len(_WIDE_LATIN.findall(text))
-    if "\u20e3" in text:
+    if "\u20e3" in foreign:
         text, count = _KEYCAP.subn(r"\1", text)
         tricks[Trick.STYLED] += count
-    if _FLAG_RUN.search(text):
+    if _FLAG.search(foreign) and _FLAG_RUN.search(text):
         text, count = _FLAG_RUN.subn(lambda found: found.group().translate(STYLES), text)
         tricks[Trick.STYLED] += count
-    text = unicodedata.normalize("NFC", text)
-    tricks[Trick.MARKS] += len(_MARK.findall(text))
-    text = unicodedata.normalize("NFKD", text)
-    text = unicodedata.normalize("NFC", _MARK.sub("", text)).translate(STYLES)
-    if not text.isascii():
-        text = _fold_lookalikes(text, tricks)
-    return text
+    return text, foreign
+
+
+def _foreign(text: str) -> str:
+    """Return the distinct characters of a text that are not ASCII."""
+    return "".join([char for char in set(text) if char > "\x7f"])
 
 
 def _fold_lookalikes(text: str, tricks: list[int]) -> str:
     """Give words that mix scripts, or that only pretend to be Latin, one script."""
-    foreign = {char for char in set(text) if char > "\x7f"}
-    if not any(ord(char) in LOOKALIKES for char in foreign):
+    foreign = _foreign(text)
+    signs = {char for char in foreign if ord(char) in LOOKALIKES}
+    if not signs:
         return text
-    firm = any(char.isalpha() and ord(char) not in LOOKALIKES for char in foreign)
-    firm = firm or bool(_FIRM_CYRILLIC.search(text))
+    others = {char for char in foreign if char.isalpha() and ord(char) not in LOOKALIKES}
+    firm = bool(others) or bool(_FIRM_CYRILLIC.search(foreign))
     has_latin = bool(_ASCII_LETTER.search(text))
-    if (firm or not has_latin) and not _MIXED.search(text) and not _RARE.search(text):
+    if (firm or not has_latin) and not _MIXED.search(text) and not _RARE.search(foreign):
         return text
+    letters = {char for char in foreign if char.isalpha()}
+    common = {char for char in letters if not _RARE.match(char)}
     mixed = 0
 
     def one_script(found: re.Match[str]) -> str:
         nonlocal mixed
         token = found.group()
-        if token.isascii():
+        if token.isascii() or signs.isdisjoint(token):
             return token
-        outside = {char for char in set(token) if char > "\x7f" and char.isalpha()}
-        signs = {char for char in set(token) if char > "\x7f" and ord(char) in LOOKALIKES}
-        if not signs:
-            return token
-        latin = set(_ASCII_LETTER.findall(token))
-        strange = any(ord(char) not in LOOKALIKES for char in outside)
-        if latin and (strange or _FIRM_CYRILLIC.search(token)):
-            if _CYRILLIC.search(token) and all(ord(char) in TO_CYRILLIC for char in latin):
+        strange = not others.isdisjoint(token)
+        if _ASCII_LETTER.search(token):
+            if (
+                (strange or _FIRM_CYRILLIC.search(token))
+                and _CYRILLIC.search(token)
+                and not _ONLY_LATIN.search(token)
+            ):
                 mixed += 1
                 return token.translate(TO_CYRILLIC)
             if strange:
                 return token
-        if latin:
             mixed += 1
             return token.translate(LOOKALIKES)
-        if outside and not strange and not firm and has_latin:
+        if letters.isdisjoint(token):
+            return token
+        if not strange and not firm and has_latin:
             return token.translate(LOOKALIKES)
-        if outside and not _CYRILLIC.search(token) and all(_RARE.match(char) for char in outside):
+        if common.isdisjoint(token):
             mixed += 1
             return token.translate(LOOKALIKES)
         return token

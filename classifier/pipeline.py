@@ -27,6 +27,14 @@ RAISING: Final = np.array(
 )
 """Columns that training may give no negative weight."""
 
+LOCAL: Final = np.array(
+    [N_GRAMS + place for place, fact in enumerate(FACTS) if fact.local], dtype=np.int64
+)
+"""Columns that only a site's layer weighs. A site's spam is longer or shorter than its ham:
+known to the layer, YouTube with one video left out goes from .953 to .960. Known to the shipped
+model as well, praise goes from .707 to .693 caught, an unknown language's AUC from .879 to .871.
+"""
+
 RARITY_STEP: Final = 0.02
 """Rarity is rounded to this, so that a byte per column can hold it."""
 
@@ -94,7 +102,7 @@ def rarity(transformer: Pipeline) -> NDArray[np.float32]:
 def fit_raising(
     matrix: csr_matrix, labels: NDArray[np.bool_], weights: Floats, strength: float
 ) -> LogisticRegression:
-    """Fit a logistic regression whose `RAISING` columns get no negative weight.
+    """Fit a logistic regression whose `RAISING` columns get no negative weight, `LOCAL` none.
 
     Fits, drops the raising columns that came out negative, and fits again until none does: the
     active-set method, which ends because columns are only ever dropped.
@@ -108,14 +116,14 @@ def fit_raising(
     Returns:
         The fitted estimator.
     """
-    kept = matrix
     dropped = np.zeros(matrix.shape[1], dtype=np.bool_)
+    dropped[LOCAL] = True
     while True:
+        kept = matrix.copy()
+        kept.data[dropped[kept.indices]] = 0.0
         fitted = LogisticRegression(C=strength, solver="liblinear")
         fitted.fit(kept, labels, sample_weight=weights)
         negative = RAISING[fitted.coef_[0, RAISING] < 0]
         if not len(negative):
             return fitted
         dropped[negative] = True
-        kept = matrix.copy()
-        kept.data[dropped[kept.indices]] = 0.0

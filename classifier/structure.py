@@ -27,11 +27,13 @@ class Fact:
         label: What a moderator reads.
         kind: The family it is shown under.
         raises: Whether it may only raise a score.
+        local: Whether only a site's layer weighs it: on one site it tells, elsewhere otherwise.
     """
 
     label: str
     kind: str
     raises: bool = False
+    local: bool = False
 
 
 FACTS: Final[tuple[Fact, ...]] = (
@@ -62,6 +64,8 @@ FACTS: Final[tuple[Fact, ...]] = (
     Fact("very short comment", "style"),
     Fact("words with a lucky number", "style", True),
     Fact("emoji", "style"),
+    Fact("length of the comment", "style", local=True),
+    Fact("commas", "style", local=True),
     Fact("author gave a URL", "author", True),
     Fact("author's URL points into a site", "author", True),
     Fact("keywords in the author's URL", "author", True),
@@ -173,6 +177,8 @@ def measure(content: Content, folded: Folded) -> list[float]:
         max(0.0, 1.0 - tokens / 8.0),
         _log(min(2, lucky)),
         _log(emoji),
+        0.6 * _log(tokens),
+        0.6 * _log(min(6, content.body.count(","))),
     ]
     facts += _measure_author(content, tokens, bases)
     facts.append(_log(content.echoes))

@@ -60,6 +60,8 @@ def fill(template: str, rng: Dice) -> str:
             return mail(person(rng), rng)
         if kind == "PHONE":
             return f"+{rng.randrange(1, 99)}{rng.choice((' ', ''))}{rng.randrange(10**8, 10**10)}"
+        if kind == "YEAR":
+            return str(rng.randrange(2008, 2031))
         return person(rng) if kind == "NAME" else rng.choice(_SUMS)
 
     return _BLANK.sub(blank, spin(template, rng))

@@ -7,22 +7,47 @@ which order, is the caller's business.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix, diags_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
-from classifier.features import Floats, Integers, group, span, weigh
+from classifier.features import BLOCK_SLICES, Block, Floats, Integers, group, span, weigh
 from classifier.model import Model
+from classifier.structure import FACTS
 from classifier.tuning import CLIP, FEWEST, Tuning
 
-_STRENGTH: Final = 100.0
-_TRUSTS: Final = (0.1, 0.4, 1.5)
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How much the fit may lean on what: scales of features, hence how little each costs.
+
+    Attributes:
+        trust: Scale of the shipped log-odds.
+        chars: Scale of the character n-grams of the body.
+    """
+
+    trust: float
+    chars: float
+
+
+_WAYS: Final = (_Way(0.06, 1.0), _Way(0.4, 1.0), _Way(0.2, 3.0))
+"""What is tried. In a language the shipped model cannot read, parts of words say most: accuracy
+after 800 labels of Indonesian .970 with the first alone, .978 with the last to choose from. On
+another video of YouTube they mislead: .960 with the first, .954 with the last alone. Scales of
+the shipped log-odds of .1, .4 and 1.5 gave .957 on YouTube, after 50 labels .894 for .918."""
+
+_FACTS: Final = 2.0
+"""Scale of the structural facts: on one site they tell more than across sites (YouTube, one
+video left out: log loss .112 to .110; after 200 labels .946 to .953)."""
+
+_STRENGTH: Final = 50.0
 _FOLDS: Final = 5
 _MOST: Final = 4000
 
@@ -30,9 +55,9 @@ _MOST: Final = 4000
 def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     """Fit a site's layer to its decisions.
 
-    How far the shipped score is trusted (its scale as a feature, hence how little its weight is
-    regularised) is chosen by cross-validation on the decisions themselves: on a site like those
-    the model knows it should lead, on another language it should not.
+    How far the shipped score and parts of words are trusted is chosen by cross-validation on
+    the decisions themselves: on a site like those the model knows its score should lead, on
+    another language it should not.
 
     Args:
         model: The shipped model.
@@ -53,16 +78,18 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
             f"a site's layer needs {FEWEST} good comments and {FEWEST} spam, has {ham} and {spam}"
         )
     weights = np.array([example.weight for example in examples])
-    matrix, columns, base = _features(model, examples)
-    losses = [_loss(_with_base(matrix, base * scale), labels, weights) for scale in _TRUSTS]
-    trust = _TRUSTS[int(np.argmin(losses))]
-    fitted = _fit(_with_base(matrix, base * trust), labels, weights)
+    matrix, columns = _features(model, examples)
+    scales = [_scales(columns, way) for way in _WAYS]
+    losses = [_loss(matrix @ diags_array(scale), labels, weights) for scale in scales]
+    scale = scales[int(np.argmin(losses))]
+    fitted = _fit(matrix @ diags_array(scale), labels, weights)
+    learnt = fitted.coef_[0] * scale
     grams = len(columns)
     return Tuning(
         columns=columns,
-        weights=fitted.coef_[0, :grams].astype(np.float32),
-        facts=fitted.coef_[0, grams:-1].copy(),
-        base=float(fitted.coef_[0, -1]) * trust,
+        weights=learnt[:grams].astype(np.float32),
+        facts=learnt[grams:-1].copy(),
+        base=float(learnt[-1]),
         offset=float(fitted.intercept_[0]),
         ham=ham,
         spam=spam,
@@ -70,8 +97,8 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     )
 
 
-def _features(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Integers, Floats]:
-    """Return the feature matrix, the n-gram columns it has, and the shipped log-odds, clipped.
+def _features(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Integers]:
+    """Return the feature matrix and its n-gram columns; facts and shipped log-odds follow them.
 
     Only columns that occur are kept: a fit then takes milliseconds, not seconds.
     """
@@ -82,11 +109,14 @@ def _features(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, In
     columns, place = np.unique(grouped.column, return_inverse=True)
     grams = csr_matrix((value, (grouped.row, place)), shape=(len(contents), len(columns)))
     base = np.clip(model.log_odds(contents), -CLIP, CLIP)
-    return hstack([grams, csr_matrix(spans.facts)], format="csr"), columns, base
+    return hstack([grams, csr_matrix(spans.facts), csr_matrix(base[:, None])], "csr"), columns
 
 
-def _with_base(matrix: csr_matrix, base: Floats) -> csr_matrix:
-    return hstack([matrix, csr_matrix(base[:, None])], format="csr")
+def _scales(columns: Integers, way: _Way) -> Floats:
+    """Return the scale of each column of the feature matrix."""
+    chars = BLOCK_SLICES[Block.CHARS]
+    grams = np.where((columns >= chars.start) & (columns < chars.stop), way.chars, 1.0)
+    return np.concatenate([grams, np.full(len(FACTS), _FACTS), [way.trust]])
 
 
 def _fit(matrix: csr_matrix, labels: NDArray[np.bool_], weights: Floats) -> LogisticRegression:

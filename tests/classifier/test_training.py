@@ -10,7 +10,7 @@ from classifier.__main__ import main
 from classifier.examples import distinct, read_contents, read_examples
 from classifier.features import N_GRAMS
 from classifier.model import HAM_SHARES
-from classifier.pipeline import RAISING
+from classifier.pipeline import LOCAL, RAISING
 from tests.classifier.conftest import small_set
 
 
@@ -27,6 +27,10 @@ def test_training_twice_gives_the_same_model(small_model: Model) -> None:
 
 def test_raising_features_get_no_negative_weight(small_model: Model) -> None:
     assert (small_model.parameters.facts[RAISING - N_GRAMS] >= 0).all()
+
+
+def test_what_is_for_sites_alone_has_no_weight(small_model: Model) -> None:
+    assert (small_model.parameters.facts[LOCAL - N_GRAMS] == 0).all()
 
 
 @pytest.mark.parametrize("label", list(Label))
