@@ -169,11 +169,12 @@ class _Powers:
 _POWERS: Final = _Powers()
 
 
-def span(contents: Sequence[Content]) -> Spans:
+def span(contents: Sequence[Content], folded: Sequence[Folded | None] | None = None) -> Spans:
     """Find every n-gram of a batch.
 
     Args:
         contents: The comments.
+        folded: Their bodies folded, as far as that is done already.
 
     Returns:
         The occurrences and the structural facts of each row.
@@ -184,9 +185,10 @@ def span(contents: Sequence[Content]) -> Spans:
     facts: list[list[float]] = []
     has_url = np.zeros(max(1, len(contents)), dtype=np.bool_)
     for row, content in enumerate(contents):
-        folded = fold(content.body)
-        facts.append(measure(content, folded))
-        for part, text in enumerate(_texts(content, folded)):
+        done = folded[row] if folded else None
+        body = done or fold(content.body)
+        facts.append(measure(content, body))
+        for part, text in enumerate(_texts(content, body)):
             if text:
                 texts.append(text)
                 rows.append(row)

@@ -18,7 +18,7 @@ from classifier.budget import MOST_CAUTIOUS, Budget, Thresholds
 from classifier.clues import Clue, Sums, find_clues
 from classifier.examples import Content
 from classifier.features import Floats, Spans, group, span, weigh
-from classifier.normalise import LIMIT
+from classifier.normalise import LIMIT, Folded
 from classifier.tuning import CLIP, Tuning
 
 HAM_SHARES: Final = (
@@ -99,13 +99,19 @@ class Model:
         hold = self._reached_by(_HELD_FACTOR * budget.held)
         return Thresholds(hold, max(hold, self._reached_by(_LOST_FACTOR * budget.lost)))
 
-    def score(self, contents: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict]:
+    def score(
+        self,
+        contents: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict]:
         """Score comments.
 
         Args:
             contents: Any number of comments; together they are scored in batches of bounded
                 memory. A comment's score does not depend on its neighbours.
             tuning: What the site's moderators have taught this model, if anything.
+            folded: The bodies folded, for a caller who needs that for more than the score.
 
         Returns:
             One verdict per comment, in order.
@@ -114,8 +120,8 @@ class Model:
             ValueError: The tuning belongs to another model.
         """
         verdicts: list[Verdict] = []
-        for batch in _batches(contents):
-            spans = span(batch)
+        for first, last in _batches(contents):
+            spans = span(contents[first:last], folded and folded[first:last])
             sums = self._add_up(spans, tuning)
             for odds, clues in zip(sums.log_odds.tolist(), find_clues(spans, sums), strict=True):
                 verdicts.append(Verdict(_probability(odds), tuple(clues), self.version))
@@ -127,7 +133,10 @@ class Model:
         Raises:
             ValueError: The tuning belongs to another model.
         """
-        parts = [self._add_up(span(batch), tuning).log_odds for batch in _batches(contents)]
+        parts = [
+            self._add_up(span(contents[first:last]), tuning).log_odds
+            for first, last in _batches(contents)
+        ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def save(self, path: Path) -> None:
@@ -182,17 +191,17 @@ class Model:
         )
 
 
-def _batches(contents: Sequence[Content]) -> Iterator[Sequence[Content]]:
-    """Cut into runs of at most 256 comments and about 100,000 characters."""
+def _batches(contents: Sequence[Content]) -> Iterator[tuple[int, int]]:
+    """Cut into runs of at most 256 comments and about 100,000 characters: first, last + 1."""
     first = chars = 0
     for place, content in enumerate(contents):
         chars += min(len(content.body), LIMIT)
         if chars > _BATCH_CHARS or place - first >= _BATCH_ROWS:
             if place > first:
-                yield contents[first:place]
+                yield first, place
             first, chars = place, min(len(content.body), LIMIT)
     if first < len(contents):
-        yield contents[first:]
+        yield first, len(contents)
 
 
 def _probability(log_odds: float) -> float:

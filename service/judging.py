@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from service import policy, text
 from service.models import COMMENTS, SITES, THREADS, Comment, VerifiedAuthor
 from service.policy import Policy, Ruling, Signals, Status, Thresholds
-from service.scoring import Budget, Content, Scorer, Tuning, Verdict
+from service.scoring import Budget, Content, Folded, Scorer, Tuning, Verdict
 from service.versions import SHIPPED, Shelf
 
 # The columns of a comment that rules and classifier look at.
@@ -61,6 +61,7 @@ class Case:
     site_id: str
     content: Content
     signals: Signals
+    folded: Folded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +146,19 @@ def budget_of(settings: Policy) -> tuple[float, float]:
     return settings.hold_at_most, settings.mark_at_most
 
 
-def cases(session: Session, rows: Sequence[Any], echoes: Sequence[int]) -> list[Case]:
+def cases(
+    session: Session,
+    rows: Sequence[Any],
+    echoes: Sequence[int],
+    folded: Sequence[Folded | None] | None = None,
+) -> list[Case]:
     """Gather all that is looked at, but for the score.
 
     Args:
         session: for reading.
         rows: of a statement with `COLUMNS`, among others.
         echoes: how often nearly the same was said elsewhere, for each.
+        folded: their bodies, if they are folded already.
     """
     trusted = _trusted(session, rows)
     titles = _titles(session, rows)
@@ -161,8 +168,9 @@ def cases(session: Session, rows: Sequence[Any], echoes: Sequence[int]) -> list[
             site_id=row.site_id,
             content=content(row, titles.get(row.thread_id), count),
             signals=_signals(row, (row.site_id, row.email_normalised) in trusted),
+            folded=body,
         )
-        for row, count in zip(rows, echoes, strict=True)
+        for row, count, body in zip(rows, echoes, folded or [None] * len(rows), strict=True)
     ]
 
 
@@ -188,7 +196,9 @@ def judge(scorer: Scorer, asked: Sequence[Case], books: Mapping[str, Rulebook]) 
     """
     verdicts: dict[str, Verdict | None] = {}
     for tuning, alike in _by_tuning(asked, books):
-        scored = scorer.score([case.content for case in alike], tuning)
+        scored = scorer.score(
+            [case.content for case in alike], tuning, [case.folded for case in alike]
+        )
         verdicts.update((c.comment_id, v) for c, v in zip(alike, scored, strict=True))
     return [
         _judgement(case, verdicts[case.comment_id], books.get(case.site_id, _DEFAULT))

@@ -17,7 +17,7 @@ from classifier import BUILTIN, Content, Example, Label, Model, Verdict, load
 from classifier.budget import Budget, Outlook, Thresholds, outlook, thresholds
 from classifier.campaign import Sketch, is_echo, sketches
 from classifier.errors import ModelError, TrainingDataError
-from classifier.normalise import fold
+from classifier.normalise import Folded, fold
 from classifier.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Budget",
     "Content",
     "Example",
+    "Folded",
     "Label",
     "Outlook",
     "Scorer",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_NOTHING = fold("")
 
 
 class Scorer:
@@ -93,27 +96,39 @@ class Scorer:
 
         return rehearse(self.model, examples, current, np.array(unseen, dtype=np.bool_), progress)
 
-    def sketches(self, bodies: Sequence[str]) -> list[Sketch]:
-        """Give the sketch of each body; empty ones where that fails, as for a short text."""
-        try:
-            return sketches([fold(body) for body in bodies])
-        except Exception:
-            if len(bodies) == 1:
-                log.exception("a comment could not be sketched")
-                return [Sketch(b"", ())]
-        return [found for body in bodies for found in self.sketches([body])]
+    def fold(self, bodies: Sequence[str]) -> list[Folded | None]:
+        """Undo the disguises of each body, once for all that follows; `None` where that fails."""
+        return [self._fold(body) for body in bodies]
 
-    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+    @staticmethod
+    def _fold(body: str) -> Folded | None:
+        try:
+            return fold(body)
+        except Exception:
+            log.exception("a comment could not be folded and will be held")
+            return None
+
+    def sketches(self, folded: Sequence[Folded | None]) -> list[Sketch]:
+        """Give the sketch of each body; an empty one where there was nothing to fold."""
+        return sketches([one or _NOTHING for one in folded])
+
+    def score(
+        self,
+        batch: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict | None]:
         """Give a verdict on each, or `None` where there is none to be had.
 
         Args:
             batch: any number of comments.
             tuning: what their site's moderators have taught; of this model's version.
+            folded: their bodies, as far as they are folded already.
         """
         if self.model is None:
             return [None] * len(batch)
         try:
-            return list(self.model.score(batch, tuning))
+            return list(self.model.score(batch, tuning, folded))
         except Exception:
             if len(batch) == 1:
                 log.exception("the classifier failed on a comment, which will be held")

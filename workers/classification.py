@@ -73,7 +73,7 @@ def warm_up(database: Database, scorer: Scorer) -> None:
         with database.transaction() as session:
             claim(session, 0, 1)
             row: Any = SimpleNamespace(id="none", email_normalised="", thread_id="none")
-            campaigns.look_up(session, [row], scorer.sketches([WARM_UP.body]))
+            campaigns.look_up(session, [row], scorer.sketches(scorer.fold([WARM_UP.body])))
             judging.cases(session, [], [])
             judging.rulebooks(session, scorer, Shelf(), {"none"})
             moderation.record(session, [Ballot("none", 1, Status.PENDING, POLICY_ACTOR, "")])
@@ -128,10 +128,11 @@ def drain_batch(
         alarm(lease * 0.8)
     failed = [row for row in batch if row.classify_attempts > STRIKES]
     sound = [row for row in batch if row.classify_attempts <= STRIKES]
-    sketches = scorer.sketches([row.body for row in sound])
+    folded = scorer.fold([row.body for row in sound])
+    sketches = scorer.sketches(folded)
     with database.reading() as session:
         places = campaigns.look_up(session, sound, sketches)
-        cases = judging.cases(session, sound, [place.echoes for place in places])
+        cases = judging.cases(session, sound, [place.echoes for place in places], folded)
         books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
     judgements = judging.judge(scorer, cases, books)
     shadows = _ask_shadows(scorer, cases, books)

@@ -122,4 +122,4 @@ def test_a_campaign_costs_no_more_rows_as_it_grows(
 
     with database.reading() as session:
         assert session.scalar(select(func.count()).select_from(CAMPAIGNS)) == 1
-        assert session.scalar(select(func.count()).select_from(BANDS)) == 10
+        assert session.scalar(select(func.count()).select_from(BANDS)) == 6

@@ -18,7 +18,7 @@ from service.db import Database
 from service.models import Decision
 from service.moderation import Ballot, DecisionView
 from service.policy import Policy, Status
-from service.scoring import Content, Scorer, Tuning, Verdict
+from service.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import HAM, SPAM, make_comment, make_site, make_verified_author, open_ledger
 from workers import classification
 
@@ -36,10 +36,15 @@ class Held(Scorer):
         self.entered = threading.Event()
         self.go_on = threading.Event()
 
-    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+    def score(
+        self,
+        batch: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict | None]:
         self.entered.set()
         assert self.go_on.wait(30)
-        return super().score(batch, tuning)
+        return super().score(batch, tuning, folded)
 
 
 def break_on_one_comment(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:

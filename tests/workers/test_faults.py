@@ -21,7 +21,7 @@ from service.config import Settings
 from service.db import Database
 from service.jobs import Job
 from service.policy import Status
-from service.scoring import Content, Scorer, Tuning, Verdict
+from service.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import (
     HAM,
     decisions_by_comment,
@@ -40,21 +40,31 @@ _DEADLINE_SECONDS = 30
 class Killed(Scorer):
     """A classifier that a comment can kill the process of."""
 
-    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+    def score(
+        self,
+        batch: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict | None]:
         if any("kill" in content.body for content in batch):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().score(batch, tuning)
+        return super().score(batch, tuning, folded)
 
 
 class Stopped(Scorer):
     """A classifier that a comment can stop for ever, in a way Python code cannot end."""
 
-    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+    def score(
+        self,
+        batch: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict | None]:
         if any("stop" in content.body for content in batch):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
             while True:
                 time.sleep(60)
-        return super().score(batch, tuning)
+        return super().score(batch, tuning, folded)
 
 
 class Tells(Scorer):
@@ -64,10 +74,15 @@ class Tells(Scorer):
         super().__init__()
         self._told = told
 
-    def score(self, batch: Sequence[Content], tuning: Tuning | None = None) -> list[Verdict | None]:
+    def score(
+        self,
+        batch: Sequence[Content],
+        tuning: Tuning | None = None,
+        folded: Sequence[Folded | None] | None = None,
+    ) -> list[Verdict | None]:
         os.write(self._told, b"!")
         time.sleep(0.3)
-        return super().score(batch, tuning)
+        return super().score(batch, tuning, folded)
 
 
 @pytest.fixture
