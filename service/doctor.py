@@ -21,7 +21,7 @@ import redis
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import jobs, loopback, moderation, schema, sites
+from service import jobs, labels, loopback, moderation, schema, sites
 from service.config import Settings
 from service.db import Database, db_now, new_id, utc_now
 from service.errors import HamgateError
@@ -97,6 +97,7 @@ def examine(settings: Settings) -> list[Finding]:
     if found[-1].grade is not Grade.FAIL:
         found.append(_guarded("clock", _clock, settings))
         found.append(_guarded("sites", _sites, settings))
+        found.append(_guarded("learning", _learning, settings))
     found.append(_guarded("redis", _redis, settings))
     found.append(_guarded("model", _model, settings))
     if found[1].grade is not Grade.FAIL:
@@ -159,6 +160,22 @@ def _sites(settings: Settings) -> Finding:
         return Finding("sites", Grade.WARN, "there is none", create)
     few = ", ".join(slugs[:5]) + (", …" if len(slugs) > 5 else "")
     return Finding("sites", Grade.OK, f"{len(slugs)}: {few}")
+
+
+def _learning(settings: Settings) -> Finding:
+    """Look for labels that wait for a second opinion."""
+    with _ledger(settings) as database, database.reading() as session:
+        found = {
+            site.slug: labels.of_site(session, site.id, settings.train_burst)
+            for site in sites.listing(session)
+        }
+    trusted = sum(len(one.trusted) for one in found.values())
+    for slug, one in found.items():
+        for actor, count in one.suspects.most_common(1):
+            message = f"{count} labels of {actor} on {slug} are in quarantine: too many at once"
+            remedy = f"look at them, then hamgate model release {slug} {actor}"
+            return Finding("learning", Grade.WARN, message, remedy)
+    return Finding("learning", Grade.OK, f"{trusted} labels, none in quarantine")
 
 
 def _redis(settings: Settings) -> Finding:

@@ -19,10 +19,13 @@ from service import config, doctor, schema
 from service.config import Settings
 from service.db import Database
 from service.doctor import Finding, Grade
-from tests.cast import make_comment, make_site, open_ledger
+from service.policy import Status
+from service.scoring import Scorer
+from tests.cast import decide, make_comment, make_comments, make_site, odd_talk, open_ledger
 from tests.conftest import Valkey
 from tests.service.conftest import Ended
 from tests.system import free_port
+from workers import classification
 
 NOWHERE = "postgresql://nobody:hunter2@127.0.0.1:1/nothing"
 
@@ -61,6 +64,23 @@ def test_sites_are_counted_and_named(here: Settings) -> None:
     database.close()
 
     assert finding(here, "sites").message == "2: alpha, beta"
+
+
+def test_labels_in_quarantine_are_a_warning_with_the_command(
+    here: Settings, scorer: Scorer
+) -> None:
+    assert finding(here, "learning").message == "0 labels, none in quarantine"
+    database = open_ledger(here)
+    ids = make_comments(database, make_site(database), odd_talk(31, spam=True))
+    classification.drain(database, scorer, here)
+    decide(database, ids, Status.SPAM, "key:stolen")
+    database.close()
+
+    found = finding(here, "learning")
+
+    assert found.grade is Grade.WARN
+    assert found.message.startswith("31 labels of key:stolen on blog are in quarantine")
+    assert found.remedy.endswith("hamgate model release blog key:stolen")
 
 
 def test_a_database_that_is_not_migrated_is_a_failure_with_the_command(here: Settings) -> None:
