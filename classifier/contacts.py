@@ -56,11 +56,16 @@ _SPELT_EMAIL: Final = re.compile(
     r"(?<![\w.+\-])[\w.+\-]{2,40}\s{0,2}[\[({<]?\s?\bat\b\s?[\])}>]?\s{0,2}[\w\-]{2,40}"
     r"\s{0,2}[\[({<]?\s?\bdot\b\s?[\])}>]?\s{0,2}(?:com|net|org|info|de|ru|uk|co)\b"
 )
+_SPELT_ENDING: Final = r"(com|net|org|info|xyz|ru|co|site|online|shop|top|io|me|biz|club|vip)(?!\w)"
 _SPELT_DOT: Final = re.compile(
     r"(?<![\w\-])([\w\-]{2,63})"
     r"(?:\s{0,2}[\[({<]\s?(?:dot|\.|d0t|punto|punkt|точка)\s?[\])}>]\s{0,2}"
-    r"|\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s(?!net)|\s?,(?=com\b|ru\b))"
-    r"(com|net|org|info|xyz|ru|co|site|online|shop|top|io|me|biz|club|vip)(?!\w)"
+    r"|\s{1,2}(?:dot|d0t|punto|точка)\s{1,2}|\s\.\s(?!net)|\s?,(?=com\b|ru\b))" + _SPELT_ENDING
+)
+_SPELT_END: Final = re.compile(
+    r"(?:dot|\.|d0t|punto|punkt|точка)\s?(?:[\])}>]\s{0,2}|\s{1,2})"
+    + _SPELT_ENDING
+    + r"|,(?:com|ru)\b"
 )
 # Looked for before the slower patterns above are tried.
 _DOT_MARKS: Final = (
@@ -94,7 +99,7 @@ def take(text: str) -> tuple[str, list[str], int]:
     links: list[str] = []
     disguised = 0
     spelt = any(mark in text for mark in _DOT_MARKS)
-    if spelt:
+    if spelt and "dot" in text:
         text = _SPELT_EMAIL.sub(f" {EMAIL} ", text)
     if "h" in text and ("://" in text or ":/" in text or "]" in text):
         before = text
@@ -104,7 +109,7 @@ def take(text: str) -> tuple[str, list[str], int]:
     if "[.]" in text or "(.)" in text or "{.}" in text:
         text, count = _BRACKET_DOT.subn(".", text)
         disguised += count
-    if spelt:
+    if spelt and _SPELT_END.search(text):
         text, count = _SPELT_DOT.subn(r"\1.\2", text)
         disguised += count
     if "@" in text:

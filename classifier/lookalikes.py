@@ -1,15 +1,16 @@
 """Which characters pass for a Latin letter, and which Latin letters pass for a Cyrillic one.
 
-Owns the tables; `normalise` decides when to apply them. Most entries are derived from the
-Unicode character names ("LATIN LETTER SMALL CAPITAL N", "NEGATIVE SQUARED LATIN CAPITAL
-LETTER B"), so that a style we have not thought of is covered when Unicode names it. The rows of
-`letters.json` are the letters of other scripts, whose name says nothing about their shape.
+Owns the tables and giving each word one script. Most entries are derived from the Unicode
+character names ("LATIN LETTER SMALL CAPITAL N", "NEGATIVE SQUARED LATIN CAPITAL LETTER B"), so
+that a style we have not thought of is covered when Unicode names it. The rows of `letters.json`
+are the letters of other scripts, whose name says nothing about their shape.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import string
 import unicodedata
 from pathlib import Path
 from typing import Final
@@ -90,3 +91,68 @@ TO_CYRILLIC: Final[dict[int, str]] = {
     for latin, cyrillic in zip(*_LETTERS["cyrillic_for"].values(), strict=True)
 }
 """Latin letters used inside a Cyrillic word: code point to the Cyrillic letter."""
+
+_RUN: Final = re.compile(r"\S+")
+_MIXED: Final = re.compile(r"[a-zA-Z][^\x00-\x7f]|[^\x00-\x7f][a-zA-Z]")
+_RARE: Final = re.compile("[\u0250-\u02af\u13a0-\u167f\ua4d0-\ua4ff]")
+_ASCII_LETTER: Final = re.compile("[a-zA-Z]")
+_CYRILLIC: Final = re.compile("[\u0400-\u052f]")
+_FIRM_CYRILLIC: Final = re.compile("[бгджзийлпфцчшщъыьэюяБГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯ]")
+_ONLY_LATIN: Final = re.compile(
+    "[" + "".join(char for char in string.ascii_letters if ord(char) not in TO_CYRILLIC) + "]"
+)
+
+
+def foreign_of(text: str) -> str:
+    """Return the distinct characters of a text that are not ASCII."""
+    return "".join([char for char in set(text) if char > "\x7f"])
+
+
+def unify(text: str) -> tuple[str, int]:
+    """Give words that mix scripts, or that only pretend to be Latin, one script.
+
+    Returns:
+        The text, and how many of its words mixed scripts.
+    """
+    foreign = foreign_of(text)
+    signs = {char for char in foreign if ord(char) in LOOKALIKES}
+    if not signs:
+        return text, 0
+    others = {char for char in foreign if char.isalpha() and ord(char) not in LOOKALIKES}
+    firm = bool(others) or bool(_FIRM_CYRILLIC.search(foreign))
+    has_latin = bool(_ASCII_LETTER.search(text))
+    if (firm or not has_latin) and not _MIXED.search(text) and not _RARE.search(foreign):
+        return text, 0
+    letters = {char for char in foreign if char.isalpha()}
+    common = {char for char in letters if not _RARE.match(char)}
+    mixed = 0
+
+    def one_script(found: re.Match[str]) -> str:
+        nonlocal mixed
+        token = found.group()
+        if token.isascii() or signs.isdisjoint(token):
+            return token
+        strange = not others.isdisjoint(token)
+        if _ASCII_LETTER.search(token):
+            if (
+                (strange or _FIRM_CYRILLIC.search(token))
+                and _CYRILLIC.search(token)
+                and not _ONLY_LATIN.search(token)
+            ):
+                mixed += 1
+                return token.translate(TO_CYRILLIC)
+            if strange:
+                return token
+            mixed += 1
+            return token.translate(LOOKALIKES)
+        if letters.isdisjoint(token):
+            return token
+        if not strange and not firm and has_latin:
+            return token.translate(LOOKALIKES)
+        if common.isdisjoint(token):
+            mixed += 1
+            return token.translate(LOOKALIKES)
+        return token
+
+    text = _RUN.sub(one_script, text)
+    return text, mixed

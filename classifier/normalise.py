@@ -15,10 +15,11 @@ import string
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from classifier import contacts
-from classifier.lookalikes import LOOKALIKES, STYLES, TO_CYRILLIC, TURNED
+from classifier.lookalikes import LOOKALIKES, STYLES, TURNED, foreign_of, unify
 
 LIMIT: Final = 12_000
 """Characters read of one text; of a longer one the first three quarters and the last quarter."""
@@ -93,15 +94,10 @@ _WIDE_LATIN: Final = re.compile("[\uff21-\uff3a\uff41-\uff5a]")
 _KEYCAP: Final = re.compile("([0-9#*])\u20e3")
 _FLAG_RUN: Final = re.compile("[\U0001f1e6-\U0001f1ff]{3,}")
 _MARK: Final = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_LETTER: Final = re.compile("[a-z]")
 _CJK: Final = re.compile("[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_RUN: Final = re.compile(r"\S+")
-_MIXED: Final = re.compile(r"[a-zA-Z][^\x00-\x7f]|[^\x00-\x7f][a-zA-Z]")
 _FLAG: Final = re.compile("[\U0001f1e6-\U0001f1ff]")
 _TURNERS: Final = re.compile("[\u202e\u2067]")
-_RARE: Final = re.compile("[\u0250-\u02af\u13a0-\u167f\ua4d0-\ua4ff]")
-_ASCII_LETTER: Final = re.compile("[a-zA-Z]")
-_CYRILLIC: Final = re.compile("[\u0400-\u052f]")
-_FIRM_CYRILLIC: Final = re.compile("[бгджзийлпфцчшщъыьэюяБГДЖЗИЙЛПФЦЧШЩЪЫЬЭЮЯ]")
 _PUNCTUATION: Final = {
     **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u0060\u00b4"), "'"),
     **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f"), '"'),
@@ -111,9 +107,6 @@ _PUNCTUATION: Final = {
 }
 
 _ODD_PUNCTUATION: Final = re.compile(f"[{''.join(map(chr, _PUNCTUATION))}]")
-_ONLY_LATIN: Final = re.compile(
-    "[" + "".join(char for char in string.ascii_letters if ord(char) not in TO_CYRILLIC) + "]"
-)
 
 _BASE64: Final = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{16,4000}={0,2}(?![\w+/=])")
 _JOINT: Final = "[.\\-_*~|\u00b7\u2022\u2190-\u2bff\U0001f300-\U0001faff]"
@@ -130,6 +123,7 @@ _LEET: Final = re.compile(
 _LEET_INSIDE: Final = re.compile(r"(?<=[a-z])[013457@$!|]{1,3}(?=[a-z])|^[$@](?=[a-z]{2})")
 _LEET_LETTERS: Final = str.maketrans("013457@$!|", "oieastasil")
 _REPEATED: Final = re.compile(r"([^\d\s])\1{2,}")
+_FEW: Final = 4
 _TOKEN: Final = re.compile(
     "[\\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u0610-\u061a\u064b-\u065f"
     "\u0591-\u05c7\ue000-\ue004]+|[!?%+=$€£\u2190-\u2bff\U0001f000-\U0001faff]"
@@ -167,8 +161,13 @@ def fold(text: str) -> Folded:
     text = _join_spaced(text, tricks)
     if len(raw.translate(None, _LEET_MARKS)) < len(raw):
         text = _undo_leet(text, tricks)
-    if any(char * 3 in text for char in set(text)):
+    tripled = [char for char in set(text) if char * 3 in text]
+    if len(tripled) > _FEW:
         text = _REPEATED.sub(r"\1", text)
+    else:
+        for char in tripled:
+            if not char.isdecimal() and not char.isspace():
+                text = _run_of(char).sub(lambda found: found.group()[0], text)
     text = text.replace("'", "")
     if not text.isascii() and _CJK.search(text):
         text = _CJK.sub(r" \g<0> ", text)
@@ -250,7 +249,7 @@ def _fold_unicode(text: str, tricks: list[int]) -> str:
     Each step is asked of the few distinct foreign characters first: most texts need none of
     them, and a pass over the text costs a hundred times as much.
     """
-    foreign = _foreign(text)
+    foreign = foreign_of(text)
     if _TURNERS.search(foreign):
         text, count = _REVERSED.subn(lambda found: found.group(1)[::-1], text)
         tricks[Trick.REVERSED] += count
@@ -258,10 +257,10 @@ def _fold_unicode(text: str, tricks: list[int]) -> str:
         if not _JOINED_SCRIPTS.search(foreign):
             tricks[Trick.INVISIBLE] += len(_INVISIBLE_IN_WORD.findall(text))
         text = _INVISIBLE.sub("", text)
-        foreign = _foreign(text)
+        foreign = foreign_of(text)
     if _ODD_PUNCTUATION.search(foreign) or "`" in text:
         text = text.translate(_PUNCTUATION)
-        foreign = _foreign(text)
+        foreign = foreign_of(text)
     if not foreign:
         return text
     text, foreign = _undo_styles(text, foreign, tricks)
@@ -271,9 +270,12 @@ def _fold_unicode(text: str, tricks: list[int]) -> str:
         text = unicodedata.normalize("NFC", _MARK.sub("", unicodedata.normalize("NFKD", text)))
     elif not unicodedata.is_normalized("NFKD", foreign):
         text = unicodedata.normalize("NFC", _MARK.sub("", unicodedata.normalize("NFKD", text)))
-    if any(ord(char) in STYLES for char in _foreign(text)):
+    if any(ord(char) in STYLES for char in foreign_of(text)):
         text = text.translate(STYLES)
-    return text if text.isascii() else _fold_lookalikes(text, tricks)
+    if not text.isascii():
+        text, mixed = unify(text)
+        tricks[Trick.LOOKALIKE] += mixed
+    return text
 
 
 def _undo_styles(text: str, foreign: str, tricks: list[int]) -> tuple[str, str]:
@@ -282,7 +284,7 @@ def _undo_styles(text: str, foreign: str, tricks: list[int]) -> tuple[str, str]:
         tricks[Trick.STYLED] += len(_STYLED.findall(text))
     if len(_TURNED.findall(foreign)) > 3:
         text = text.lower().translate(TURNED)
-        foreign = _foreign(text)
+        foreign = foreign_of(text)
     if _WIDE_LATIN.search(foreign) and not _CJK.search(foreign):
         tricks[Trick.STYLED] += len(_WIDE_LATIN.findall(text))
     if "\u20e3" in foreign:
@@ -292,58 +294,6 @@ def _undo_styles(text: str, foreign: str, tricks: list[int]) -> tuple[str, str]:
         text, count = _FLAG_RUN.subn(lambda found: found.group().translate(STYLES), text)
         tricks[Trick.STYLED] += count
     return text, foreign
-
-
-def _foreign(text: str) -> str:
-    """Return the distinct characters of a text that are not ASCII."""
-    return "".join([char for char in set(text) if char > "\x7f"])
-
-
-def _fold_lookalikes(text: str, tricks: list[int]) -> str:
-    """Give words that mix scripts, or that only pretend to be Latin, one script."""
-    foreign = _foreign(text)
-    signs = {char for char in foreign if ord(char) in LOOKALIKES}
-    if not signs:
-        return text
-    others = {char for char in foreign if char.isalpha() and ord(char) not in LOOKALIKES}
-    firm = bool(others) or bool(_FIRM_CYRILLIC.search(foreign))
-    has_latin = bool(_ASCII_LETTER.search(text))
-    if (firm or not has_latin) and not _MIXED.search(text) and not _RARE.search(foreign):
-        return text
-    letters = {char for char in foreign if char.isalpha()}
-    common = {char for char in letters if not _RARE.match(char)}
-    mixed = 0
-
-    def one_script(found: re.Match[str]) -> str:
-        nonlocal mixed
-        token = found.group()
-        if token.isascii() or signs.isdisjoint(token):
-            return token
-        strange = not others.isdisjoint(token)
-        if _ASCII_LETTER.search(token):
-            if (
-                (strange or _FIRM_CYRILLIC.search(token))
-                and _CYRILLIC.search(token)
-                and not _ONLY_LATIN.search(token)
-            ):
-                mixed += 1
-                return token.translate(TO_CYRILLIC)
-            if strange:
-                return token
-            mixed += 1
-            return token.translate(LOOKALIKES)
-        if letters.isdisjoint(token):
-            return token
-        if not strange and not firm and has_latin:
-            return token.translate(LOOKALIKES)
-        if common.isdisjoint(token):
-            mixed += 1
-            return token.translate(LOOKALIKES)
-        return token
-
-    text = _RUN.sub(one_script, text)
-    tricks[Trick.LOOKALIKE] += mixed
-    return text
 
 
 def _decode_base64(text: str, tricks: list[int]) -> str:
@@ -375,11 +325,17 @@ def _join_spaced(text: str, tricks: list[int]) -> str:
         if sum(map(str.isalpha, joined)) * 2 < len(joined):
             return found.group()
         tricks[Trick.SPACED] += 1
-        if not joined.isascii() and _ASCII_LETTER.search(joined):
+        if not joined.isascii() and _LETTER.search(joined):
             return joined.translate(LOOKALIKES)
         return joined
 
     return _SPACED.sub(join, text)
+
+
+@lru_cache(maxsize=512)
+def _run_of(char: str) -> re.Pattern[str]:
+    """Return the pattern of a repeated character: one alone is found ten times as fast."""
+    return re.compile(f"{re.escape(char)}{{3,}}")
 
 
 def _undo_leet(text: str, tricks: list[int]) -> str:
