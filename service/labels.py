@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from service.db import new_id, utc_now
@@ -184,8 +184,17 @@ def count_since(session: Session, site_id: str, since: datetime | None, most: in
 
 
 def _is_human() -> ColumnElement[bool]:
-    """The condition that a person decided, and not about their own comment."""
-    return and_(DECISIONS.c.actor != POLICY_ACTOR, DECISIONS.c.actor != "author")
+    """The condition that a person decided, not about their own comment, and it stands."""
+    return and_(
+        DECISIONS.c.actor != POLICY_ACTOR, DECISIONS.c.actor != "author", _stands(DECISIONS)
+    )
+
+
+def _stands(table: FromClause) -> ColumnElement[bool]:
+    """The condition that a decision neither takes another back nor was taken back."""
+    undoing = aliased(DECISIONS)
+    taken_back = select(undoing.c.id).where(undoing.c.undoes == table.c.id).exists()
+    return and_(table.c.undoes.is_(None), ~taken_back)
 
 
 def _all(session: Session, site_id: str) -> list[Labelled]:
@@ -212,6 +221,7 @@ def _all(session: Session, site_id: str) -> list[Labelled]:
             later.c.comment_id == DECISIONS.c.comment_id,
             later.c.comment_version > DECISIONS.c.comment_version,
             later.c.actor != POLICY_ACTOR,
+            _stands(later),
         )
         .exists()
     )

@@ -32,6 +32,8 @@ Id = String(30).with_variant(String(30, collation="C"), "postgresql")
 Json = JSON().with_variant(JSONB(), "postgresql")
 
 POLICY_ACTOR = "policy"
+# What a person is asked about: pending, and looked at by the classifier as far as it could.
+_QUEUED = "status = 'pending' AND queue_at IS NOT NULL"
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
@@ -111,7 +113,8 @@ class Comment(Base):
 
     `version` grows with every change and is what a moderator sends back as `seen_version`;
     `revision` grows with the text alone. `classify_at` is when the comment is due for the
-    classifier, `None` when it is not; a worker's claim moves it forward by the lease.
+    classifier, `None` when it is not; a worker's claim moves it forward by the lease. `queue_at`
+    is where it stands in the moderators' queue while it is pending (`moderation.queue_time`).
     """
 
     __tablename__ = "comments"
@@ -129,6 +132,12 @@ class Comment(Base):
             "ix_comments_campaign_id",
             *("campaign_id", "email_normalised", "thread_id"),
             **_where("campaign_id IS NOT NULL"),
+        ),
+        Index("ix_comments_queue", "site_id", "queue_at", "id", **_where(_QUEUED)),
+        Index(
+            "ix_comments_queue_campaign",
+            *("site_id", "campaign_id", "queue_at", "id"),
+            **_where(f"{_QUEUED} AND campaign_id IS NOT NULL"),
         ),
     )
 
@@ -159,6 +168,7 @@ class Comment(Base):
     classify_attempts: Mapped[int]
     campaign_id: Mapped[str | None] = mapped_column(Id)
     echoes: Mapped[int] = mapped_column(server_default=text("0"))
+    queue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Decision(Base):
@@ -177,6 +187,8 @@ class Decision(Base):
         Index(
             "ix_decisions_human", "site_id", "decided_at", **_where(f"actor <> '{POLICY_ACTOR}'")
         ),
+        _partial("ix_decisions_act_id", "act_id"),
+        _partial("uq_decisions_undoes", "undoes", unique=True),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -193,6 +205,8 @@ class Decision(Base):
     model_version: Mapped[str | None] = mapped_column(String(80))
     clues: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    act_id: Mapped[str | None] = mapped_column(Id)
+    undoes: Mapped[str | None] = mapped_column(Id)
 
 
 class Campaign(Base):

@@ -8,18 +8,19 @@ decided before it, so a person is never overruled.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from service.db import db_now, new_id, utc_now
+from service.db import UtcDateTime, db_now, new_id, utc_now
 from service.errors import HamgateError, NotFound, Stale
 from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, SHADOW_RULINGS, Comment
 from service.policy import Ruling, Status
 
 BULK_MOST = 500
+_CERTAIN_LATER = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,9 @@ class Ballot:
         score: probability of spam, 0-1, if a classifier gave one.
         model_version: of the model that gave the score.
         clues: what spoke for and against, most telling first.
+        act_id: what was done in one go, and can be undone in one go, bears the same; `None` for
+            a machine's.
+        undoes: the decision that this one takes back.
     """
 
     comment_id: str
@@ -47,6 +51,8 @@ class Ballot:
     score: float | None = None
     model_version: str | None = None
     clues: tuple[Mapping[str, Any], ...] = ()
+    act_id: str | None = None
+    undoes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class DecisionView:
     model_version: str | None
     clues: tuple[Mapping[str, Any], ...]
     decided_at: datetime
+    act_id: str | None = None
+    undoes: str | None = None
 
 
 def record(
@@ -116,6 +124,8 @@ def record(
             "model_version": ballot.model_version,
             "clues": list(ballot.clues),
             "decided_at": utc_now(),
+            "act_id": ballot.act_id,
+            "undoes": ballot.undoes,
         }
         rows.append(row)
         outcome.append(_view(row))
@@ -133,11 +143,71 @@ def record(
                     "b_version": row["comment_version"] + 1,
                     "b_status": row["status"],
                     "b_decision": row["id"],
+                    "b_queue_at": queue_time(current[row["comment_id"]].created_at, row["score"]),
                 }
                 for row in rows
             ],
         )
     return outcome
+
+
+def undo(
+    session: Session, site_id: str, act_id: str, actor: str
+) -> dict[str, DecisionView | HamgateError]:
+    """Take back what was done in one go, by decisions that put each comment back where it was.
+
+    The label goes with it: neither an undone decision nor its undoing teaches anything.
+
+    Args:
+        session: a transaction's.
+        site_id: only acts on this site are found.
+        act_id: what was done.
+        actor: who takes it back.
+
+    Returns:
+        By comment id: the decision; `Stale` where somebody has decided since, or it was taken
+        back already, and nothing was done.
+
+    Raises:
+        NotFound: there is no such act on the site.
+    """
+    rows = session.execute(
+        select(DECISIONS.c.id, DECISIONS.c.comment_id, DECISIONS.c.comment_version,
+               DECISIONS.c.old_status)
+        .where(
+            DECISIONS.c.act_id == act_id,
+            DECISIONS.c.site_id == site_id,
+            DECISIONS.c.undoes.is_(None),
+        )
+        .order_by(DECISIONS.c.id)
+    ).all()  # fmt: skip
+    if not rows:
+        raise NotFound("there is nothing of that name to undo")
+    again = new_id("act")
+    ballots = [
+        Ballot(
+            comment_id=row.comment_id,
+            seen_version=row.comment_version + 1,
+            status=Status(row.old_status),
+            actor=actor,
+            reason="undone",
+            act_id=again,
+            undoes=row.id,
+        )
+        for row in rows
+    ]
+    outcomes = record(session, ballots, site_id=site_id)
+    return {row.comment_id: one for row, one in zip(rows, outcomes, strict=True)}
+
+
+def queue_time(created_at: datetime, score: float | None) -> datetime:
+    """Give where a comment stands in the queue: the earlier, the sooner a person sees it.
+
+    Old ones come first, and uncertain ones as if they were up to twelve hours older. A time
+    that never changes can be an index; a usefulness that changes with the clock cannot.
+    """
+    certainty = 0.0 if score is None else abs(score - 0.5) * 2
+    return created_at + certainty * _CERTAIN_LATER
 
 
 def note_shadows(session: Session, shadows: Sequence[Shadow]) -> None:
@@ -228,6 +298,7 @@ _SET_STATUS = (
         status=bindparam("b_status"),
         version=bindparam("b_version"),
         decision_id=bindparam("b_decision"),
+        queue_at=func.coalesce(COMMENTS.c.queue_at, bindparam("b_queue_at", type_=UtcDateTime())),
         classify_at=None,
     )
 )
@@ -239,6 +310,7 @@ class _Current:
     status: Status
     version: int
     revision: int
+    created_at: datetime
     due: bool
 
 
@@ -254,6 +326,7 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
             Comment.status,
             Comment.version,
             Comment.revision,
+            Comment.created_at,
             Comment.classify_at.is_not(None),
         )
         .where(Comment.id.in_(ids))
@@ -290,4 +363,6 @@ def _view(row: Mapping[str, Any]) -> DecisionView:
         model_version=row["model_version"],
         clues=tuple(row["clues"]),
         decided_at=row["decided_at"],
+        act_id=row["act_id"],
+        undoes=row["undoes"],
     )

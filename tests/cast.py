@@ -157,12 +157,25 @@ def make_comments(
 
 
 def decide(
-    database: Database, ids: Iterable[str], status: Status, actor: str = "key:key_1"
+    database: Database,
+    ids: Iterable[str],
+    status: Status,
+    actor: str = "key:key_1",
+    *,
+    act_id: str | None = None,
 ) -> None:
     """Have a person decide on comments, whatever version they are at."""
     with database.transaction() as session:
         ballots = [
-            Ballot(one, comments.get(session, one).version, status, actor, "said so") for one in ids
+            Ballot(
+                comment_id=one,
+                seen_version=comments.get(session, one).version,
+                status=status,
+                actor=actor,
+                reason="said so",
+                act_id=act_id,
+            )
+            for one in ids
         ]
         outcome = moderation.record(session, ballots)
     assert all(isinstance(entry, DecisionView) for entry in outcome)

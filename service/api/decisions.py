@@ -7,6 +7,7 @@ from service import moderation
 from service.api import parsing, schemas, views
 from service.api.comments import answer_json
 from service.api.openapi import operation
+from service.db import new_id
 from service.errors import HamgateError
 from service.here import here
 from service.moderation import Ballot
@@ -47,7 +48,7 @@ def create(comment_id: str) -> Response:
     key = here().access.any_key(Scope.MODERATE)
     sent = parsing.body(schemas.NewDecision)
     with here().database.transaction() as session:
-        ballot = _ballot(key, comment_id, sent)
+        ballot = _ballot(key, comment_id, sent, new_id("act"))
         outcome = moderation.record(session, [ballot], site_id=key.site_id)[0]
     if isinstance(outcome, HamgateError):
         raise outcome
@@ -67,7 +68,8 @@ def create_many(site: str) -> Response:
     owner, key = here().access.keyholder(site, Scope.MODERATE)
     sent = parsing.body(schemas.BulkDecisions, most_bytes=_BULK_MOST_BYTES).decisions
     with here().database.transaction() as session:
-        ballots = [_ballot(key, one.comment_id, one) for one in sent]
+        act_id = new_id("act")
+        ballots = [_ballot(key, one.comment_id, one, act_id) for one in sent]
         outcomes = moderation.record(session, ballots, site_id=owner.id)
     results = [
         views.result(one.comment_id, outcome) for one, outcome in zip(sent, outcomes, strict=True)
@@ -75,11 +77,28 @@ def create_many(site: str) -> Response:
     return answer_json(schemas.BulkResults(results=results), 200)
 
 
-def _ballot(key: KeyView, comment_id: str, sent: schemas.NewDecision) -> Ballot:
+@blueprint.post("/sites/<site>/acts/<act_id>/undo")
+@operation(
+    "Undo a decision, or all that were taken in one request",
+    who="A key with scope `moderate`.",
+    answers={200: schemas.BulkResults},
+    problems=[401, 403, 404, 429, 503],
+)
+def undo(site: str, act_id: str) -> Response:
+    """Put each comment back where it was, unless somebody has decided on it since."""
+    owner, key = here().access.keyholder(site, Scope.MODERATE)
+    with here().database.transaction() as session:
+        undone = moderation.undo(session, owner.id, act_id, f"key:{key.id}")
+    results = [views.result(comment_id, outcome) for comment_id, outcome in undone.items()]
+    return answer_json(schemas.BulkResults(results=results), 200)
+
+
+def _ballot(key: KeyView, comment_id: str, sent: schemas.NewDecision, act_id: str) -> Ballot:
     return Ballot(
         comment_id=comment_id,
         seen_version=sent.seen_version,
         status=Status(sent.status),
         actor=f"key:{key.id}",
         reason=sent.reason or "",
+        act_id=act_id,
     )

@@ -25,6 +25,7 @@ _ATTRIBUTE = "hamgate_operation"
 _PARAMETERS = {
     "site": "The site's slug, such as `demo`.",
     "comment_id": "The comment's id, `cmt_…`.",
+    "act_id": "What was done in one go, `act_…`, as each decision names it.",
 }
 _HTTP = {
     200: "OK", 201: "Decided or recorded", 202: "Accepted", 400: "Malformed",

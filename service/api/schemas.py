@@ -256,6 +256,8 @@ class FullDecision(Decision):
     score: float | None = Field(description="Probability of spam, 0-1.")
     model_version: str | None
     clues: list[Clue]
+    act_id: str | None = Field(description="What can be undone in one go; `null` for a machine's.")
+    undoes: str | None = Field(description="The decision that this one takes back.")
 
 
 class Accepted(Answer):

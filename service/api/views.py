@@ -24,6 +24,8 @@ def decision(view: DecisionView) -> schemas.FullDecision:
         model_version=view.model_version,
         clues=[schemas.Clue(**clue) for clue in view.clues],
         decided_at=view.decided_at,
+        act_id=view.act_id,
+        undoes=view.undoes,
     )
 
 

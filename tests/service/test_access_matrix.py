@@ -7,8 +7,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from service import sites
+from service.db import new_id
+from service.policy import Status
 from service.sites import Scope
-from tests.cast import ORIGIN, bearer, make_body, make_comment, make_key, make_site
+from tests.cast import ORIGIN, bearer, decide, make_body, make_comment, make_key, make_site
 from tests.conftest import Door
 
 CALLERS = ("moderate", "submit", "other site", "none", "revoked", "garbage", "browser")
@@ -21,6 +23,7 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "GET /api/v1/comments/<comment_id>/decisions":   (200, 403, 404, 401, 401, 401, 401),
     "POST /api/v1/comments/<comment_id>/decisions":  (201, 403, 404, 401, 401, 401, 401),
     "POST /api/v1/sites/<site>/decisions":           (200, 403, 404, 401, 401, 401, 401),
+    "POST /api/v1/sites/<site>/acts/<act_id>/undo":  (200, 403, 404, 401, 401, 401, 401),
     # What is for everybody looks at no key, not even at a bad one.
     "GET /":                                         (200, 200, 200, 200, 200, 200, 200),
     "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200),
@@ -117,7 +120,10 @@ def _ask(
 ) -> TestResponse:
     method, path = route.split(" ")
     comment_id = comment_id or make_comment(door.database, door.site)
-    for name, value in {**ARGUMENTS, "<site>": site, "<comment_id>": comment_id}.items():
+    act_id = new_id("act")
+    decide(door.database, [make_comment(door.database, door.site)], Status.SPAM, act_id=act_id)
+    given = {"<site>": site, "<comment_id>": comment_id, "<act_id>": act_id}
+    for name, value in {**ARGUMENTS, **given}.items():
         path = path.replace(name, value)
     decision = {"status": "spam", "seen_version": 1}
     body: object = None
@@ -125,6 +131,8 @@ def _ask(
         body = decision
         if route.endswith("/<site>/comments"):
             body = make_body()
+        elif route.endswith("/undo"):
+            body = None
         elif route.endswith("/<site>/decisions"):
             body = {"decisions": [{**decision, "comment_id": comment_id}]}
     return door.client.open(path, method=method, json=body, headers=headers)

@@ -1,4 +1,4 @@
-"""Model versions and their changes, campaigns, released labels, shadow rulings."""
+"""What moderators teach, their queue, and taking back what was done in one go."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ depends_on = None
 ID = sa.String(30).with_variant(sa.String(30, collation="C"), "postgresql")
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 TIME = sa.DateTime(timezone=True)
+QUEUED = "status = 'pending' AND queue_at IS NOT NULL"
 
 
 def upgrade() -> None:
@@ -36,7 +37,22 @@ def upgrade() -> None:
         ["campaign_id", "email_normalised", "thread_id"],
         "campaign_id IS NOT NULL",
     )
+    op.add_column("comments", sa.Column("queue_at", TIME))
+    op.execute(
+        "UPDATE comments SET queue_at = created_at WHERE status = 'pending' AND classify_at IS NULL"
+    )
+    _index("ix_comments_queue", "comments", ["site_id", "queue_at", "id"], QUEUED)
+    _index(
+        "ix_comments_queue_campaign",
+        "comments",
+        ["site_id", "campaign_id", "queue_at", "id"],
+        f"{QUEUED} AND campaign_id IS NOT NULL",
+    )
     _index("ix_decisions_human", "decisions", ["site_id", "decided_at"], "actor <> 'policy'")
+    op.add_column("decisions", sa.Column("act_id", ID))
+    op.add_column("decisions", sa.Column("undoes", ID))
+    _index("ix_decisions_act_id", "decisions", ["act_id"], "act_id IS NOT NULL")
+    _index("uq_decisions_undoes", "decisions", ["undoes"], "undoes IS NOT NULL", unique=True)
     op.create_table(
         "campaigns",
         sa.Column("id", ID),
@@ -119,17 +135,23 @@ def downgrade() -> None:
         "campaigns",
     ):
         op.drop_table(table)
-    op.drop_index("ix_decisions_human", "decisions")
-    op.drop_index("ix_comments_campaign_id", "comments")
-    for column in ("echoes", "campaign_id"):
+    for index in ("uq_decisions_undoes", "ix_decisions_act_id", "ix_decisions_human"):
+        op.drop_index(index, "decisions")
+    for column in ("undoes", "act_id"):
+        op.drop_column("decisions", column)
+    for index in ("queue_campaign", "queue", "campaign_id"):
+        op.drop_index(f"ix_comments_{index}", "comments")
+    for column in ("queue_at", "echoes", "campaign_id"):
         op.drop_column("comments", column)
     for column in ("learnt_at", "thresholds", "promotes", "shadow", "model"):
         op.drop_column("sites", column)
 
 
-def _index(name: str, table: str, columns: list[str], condition: str) -> None:
+def _index(
+    name: str, table: str, columns: list[str], condition: str, *, unique: bool = False
+) -> None:
     where = sa.text(condition)
-    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _site(table: str) -> sa.ForeignKey:

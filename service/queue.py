@@ -1,0 +1,209 @@
+"""The moderators' queue: what waits for a person, the most useful first.
+
+The one rule: a page costs the same however long the queue is. Order and grouping come from
+indexes, counts stop at a cap, and the next page begins after the last row of this one.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, func, literal, or_, select, tuple_
+from sqlalchemy.orm import Session, aliased
+
+from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, THREADS
+from service.policy import Status
+
+PAGE_MOST = 50
+MEMBERS_MOST = 500
+COUNT_MOST = 1000
+_HISTORY_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One comment that waits, with what a person wants to know of it.
+
+    Attributes:
+        id, version, name, email, url, body, address, created_at: of the comment.
+        page_url, page_title: where it was written.
+        campaign_id: the near-duplicates it belongs to, if any.
+        alike: how many of those wait, this one included, up to `COUNT_MOST`.
+        rule, reason, score, clues: of the automatic decision, if there was one.
+        history: how many comments this e-mail has had on the site by status, of the last 200.
+        queue_at: its place; with `id` the cursor to what follows.
+    """
+
+    id: str
+    version: int
+    name: str
+    email: str
+    url: str | None
+    body: str
+    address: str | None
+    created_at: datetime
+    page_url: str
+    page_title: str | None
+    campaign_id: str | None
+    alike: int
+    rule: str | None
+    reason: str
+    score: float | None
+    clues: tuple[Mapping[str, Any], ...]
+    history: Counter[Status]
+    queue_at: datetime
+
+
+Cursor = tuple[datetime, str]
+
+
+def page(
+    session: Session, site_id: str, *, after: Cursor | None = None, most: int = 25
+) -> list[Waiting]:
+    """Give what waits on a site, a campaign as its first member.
+
+    Args:
+        session: for reading.
+        site_id: whose.
+        after: place and id of the last row of the page before.
+        most: 1-50.
+    """
+    earlier = aliased(COMMENTS)
+    is_first = or_(
+        COMMENTS.c.campaign_id.is_(None),
+        ~select(earlier.c.id)
+        .where(
+            earlier.c.site_id == site_id,
+            earlier.c.campaign_id == COMMENTS.c.campaign_id,
+            *_queued(earlier),
+            tuple_(earlier.c.queue_at, earlier.c.id) < tuple_(COMMENTS.c.queue_at, COMMENTS.c.id),
+        )
+        .exists(),
+    )
+    conditions: list[ColumnElement[bool]] = [*_here(site_id), is_first]
+    if after is not None:
+        conditions.append(tuple_(COMMENTS.c.queue_at, COMMENTS.c.id) > tuple_(*after))
+    return _rows(session, site_id, conditions, min(most, PAGE_MOST))
+
+
+def members(session: Session, site_id: str, campaign_id: str) -> list[Waiting]:
+    """Give those of a campaign that wait on a site, up to 500."""
+    conditions = [*_here(site_id), COMMENTS.c.campaign_id == campaign_id]
+    return _rows(session, site_id, conditions, MEMBERS_MOST)
+
+
+def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
+    """Give those of these comments that wait."""
+    return _rows(session, site_id, [*_here(site_id), COMMENTS.c.id.in_(comment_ids)], PAGE_MOST)
+
+
+def count(session: Session, site_id: str) -> int:
+    """Count what waits, up to `COUNT_MOST`."""
+    some = select(COMMENTS.c.id).where(*_here(site_id)).limit(COUNT_MOST)
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _queued(table: Any) -> tuple[ColumnElement[bool], ...]:
+    """What a partial index knows as waiting; in its words, or it would not be used."""
+    pending = literal(Status.PENDING.value, String(8), literal_execute=True)
+    return (table.c.status == pending, table.c.queue_at.is_not(None))
+
+
+def _here(site_id: str) -> list[ColumnElement[bool]]:
+    return [COMMENTS.c.site_id == site_id, *_queued(COMMENTS)]
+
+
+def _rows(
+    session: Session, site_id: str, conditions: Sequence[ColumnElement[bool]], most: int
+) -> list[Waiting]:
+    machine = aliased(DECISIONS)
+    rows = session.execute(
+        select(
+            COMMENTS.c.id,
+            COMMENTS.c.version,
+            COMMENTS.c.name,
+            COMMENTS.c.email,
+            COMMENTS.c.email_normalised,
+            COMMENTS.c.url,
+            COMMENTS.c.body,
+            COMMENTS.c.address,
+            COMMENTS.c.created_at,
+            COMMENTS.c.campaign_id,
+            COMMENTS.c.queue_at,
+            THREADS.c.page_url,
+            THREADS.c.page_title,
+            machine.c.rule,
+            machine.c.reason,
+            machine.c.score,
+            machine.c.clues,
+        )
+        .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
+        .outerjoin(
+            machine,
+            and_(
+                machine.c.comment_id == COMMENTS.c.id,
+                machine.c.comment_revision == COMMENTS.c.revision,
+                machine.c.actor == POLICY_ACTOR,
+            ),
+        )
+        .where(*conditions)
+        .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
+        .limit(most)
+    ).all()
+    histories = _histories(session, site_id, {row.email_normalised for row in rows})
+    alike = {
+        campaign_id: _alike(session, site_id, campaign_id)
+        for campaign_id in {row.campaign_id for row in rows} - {None}
+    }
+    return [
+        Waiting(
+            id=row.id,
+            version=row.version,
+            name=row.name,
+            email=row.email,
+            url=row.url,
+            body=row.body,
+            address=row.address,
+            created_at=row.created_at,
+            page_url=row.page_url,
+            page_title=row.page_title,
+            campaign_id=row.campaign_id,
+            alike=alike.get(row.campaign_id, 1),
+            rule=row.rule,
+            reason=row.reason or "",
+            score=row.score,
+            clues=tuple(row.clues or ()),
+            history=histories[row.email_normalised],
+            queue_at=row.queue_at,
+        )
+        for row in rows
+    ]
+
+
+def _alike(session: Session, site_id: str, campaign_id: str) -> int:
+    some = (
+        select(COMMENTS.c.id)
+        .where(*_here(site_id), COMMENTS.c.campaign_id == campaign_id)
+        .limit(COUNT_MOST)
+    )
+    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _histories(
+    session: Session, site_id: str, emails: set[str]
+) -> defaultdict[str, Counter[Status]]:
+    """Count what became of these authors' newest comments on the site, by e-mail and status."""
+    found: defaultdict[str, Counter[Status]] = defaultdict(Counter)
+    for email in emails:
+        newest = (
+            select(COMMENTS.c.status)
+            .where(COMMENTS.c.site_id == site_id, COMMENTS.c.email_normalised == email)
+            .limit(_HISTORY_MOST)
+            .subquery()
+        )
+        rows = session.execute(select(newest.c.status, func.count()).group_by(newest.c.status))
+        for status, many in rows:
+            found[email][Status(status)] = many
+    return found
