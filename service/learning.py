@@ -21,6 +21,7 @@ from service.db import Database, utc_now
 from service.judging import Rulebook
 from service.labels import Labelled, Labels
 from service.models import SITES, ModelVersion, Site
+from service.policy import Policy
 from service.scoring import (
     Budget,
     Content,
@@ -95,18 +96,25 @@ def train(
 def due(session: Session, scorer: Scorer, settings: Settings) -> list[str]:
     """Give the sites that training has something to do for.
 
-    New decisions of people, a new shipped model, or thresholds older than a day.
+    New decisions of people, a new shipped model, another error budget, or thresholds older than
+    a day.
     """
     if scorer.version is None:
         return []
     rows = session.execute(
-        select(SITES.c.id, SITES.c.thresholds, SITES.c.learnt_at).order_by(SITES.c.id)
+        select(SITES.c.id, SITES.c.thresholds, SITES.c.learnt_at, SITES.c.policy).order_by(
+            SITES.c.id
+        )
     ).all()
     oldest = (utc_now() - _THRESHOLDS_FOR).isoformat()
     found = []
-    for site_id, chosen, learnt_at in rows:
-        stale = chosen is None or chosen["at"] < oldest
-        if stale or str(chosen["for"][0]).partition("+")[0] != scorer.version:
+    for site_id, chosen, learnt_at, settled in rows:
+        if chosen is None or chosen["at"] < oldest:
+            found.append(site_id)
+            continue
+        version, *budget = chosen["for"]
+        wanted = judging.budget_of(Policy.model_validate(settled))
+        if version.partition("+")[0] != scorer.version or tuple(budget) != wanted:
             found.append(site_id)
             continue
         known = 0 if learnt_at is None else _human_decisions(session, site_id, learnt_at)

@@ -30,6 +30,7 @@ from service.policy import Status
 # Ids are compared byte by byte everywhere, so that keyset pages run alike on both databases.
 Id = String(30).with_variant(String(30, collation="C"), "postgresql")
 Json = JSON().with_variant(JSONB(), "postgresql")
+JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 POLICY_ACTOR = "policy"
 # What a person is asked about: pending, and looked at by the classifier as far as it could.
@@ -66,7 +67,7 @@ class Site(Base):
     model: Mapped[int] = mapped_column(server_default=text("0"))
     shadow: Mapped[int | None]
     promotes: Mapped[bool] = mapped_column(server_default=text("true"))
-    thresholds: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    thresholds: Mapped[dict[str, Any] | None] = mapped_column(JsonOrNull)
     learnt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -280,6 +281,21 @@ class LabelRelease(Base):
     actor: Mapped[str] = mapped_column(String(60))
     until: Mapped[datetime] = mapped_column(UtcDateTime)
     released_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Preview(Base):
+    """A question what another policy or model would do, and a worker's answer; kept for a day."""
+
+    __tablename__ = "previews"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    policy: Mapped[dict[str, Any]] = mapped_column(Json)
+    number: Mapped[int | None]
+    answer: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    )
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ShadowRuling(Base):

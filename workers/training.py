@@ -10,7 +10,7 @@ import os
 import signal
 import time
 
-from service import learning, sites
+from service import learning, previews, sites
 from service.errors import HamgateError, Unavailable
 from service.jobs import Job
 from workers import context
@@ -23,7 +23,7 @@ _MOST_SECONDS = 1800
 
 
 def train() -> None:
-    """RQ job: take the bell down, then train every site that has something to learn.
+    """RQ job: take the bell down, answer previews, train every site that has something to learn.
 
     It runs in a forked child, so scikit-learn's memory is given back when it ends.
     """
@@ -31,6 +31,8 @@ def train() -> None:
     here.database.doorbell.answer(Job.TRAIN)
     os.nice(_NICENESS)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(_MOST_SECONDS)
+    previews.answer_all(here.database, here.scorer, here.shelf)  # somebody looks at a page
     with here.database.reading() as session:
         waiting = learning.due(session, here.scorer, here.settings)
     for site_id in waiting:

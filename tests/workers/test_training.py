@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from service import backtest, labels, learning, moderation, versions
+from service import backtest, labels, learning, moderation, previews, sites, versions
 from service.config import Settings
 from service.db import Database
+from service.errors import NotFound
 from service.learning import Lesson
 from service.models import ModelVersion, Site
 from service.policy import Policy, Status
@@ -364,3 +365,47 @@ def test_classification_goes_on_while_a_site_is_taught(
     learning.train(database, scorer, site.id, settings, progress=classify_meanwhile)
 
     assert decided == [Status.APPROVED] * 8
+
+
+@pytest.mark.usefixtures("here")
+def test_a_page_asks_and_the_trainer_answers(
+    database: Database, scorer: Scorer, settings: Settings, site: SiteView
+) -> None:
+    make_comments(database, site, odd_talk(3, spam=False))
+    classification.drain(database, scorer, settings)
+    wanted = Policy(premoderation=True, hold_at_most=0.05)
+    with database.transaction() as session:
+        asked = previews.ask(session, site.id, wanted)
+        wrong = previews.ask(session, site.id, Policy(), number=9)
+        assert previews.get(session, site.id, asked).answer is None
+
+    training.train()
+
+    with database.reading() as session:
+        found = previews.get(session, site.id, asked)
+        failed = previews.get(session, site.id, wrong)
+        assert sites.find_by_id(session, site.id).policy == Policy(), "nothing is changed"
+        with pytest.raises(NotFound):
+            previews.get(session, "sit_other", asked)
+    assert found.policy == wanted
+    assert found.answer is not None
+    assert (found.answer["comments"], found.answer["changed"]) == (3, 3)
+    (move,) = found.answer["moves"]
+    assert (move["before"], move["after"], move["count"]) == ("approved", "pending", 3)
+    assert [one["comments"] for one in found.answer["expected"]] == [3, 3]
+    assert failed.answer is not None
+    assert "there is no version 9" in failed.answer["error"]
+
+
+def test_a_changed_budget_makes_a_site_due(
+    database: Database, scorer: Scorer, settings: Settings, site: SiteView
+) -> None:
+    train(database, scorer, settings, site)
+    with database.transaction() as session:
+        sites.set_policy(session, site.id, Policy(hold_at_most=0.1))
+
+    with database.reading() as session:
+        assert learning.due(session, scorer, settings) == [site.id]
+    train(database, scorer, settings, site)
+    with database.reading() as session:
+        assert learning.due(session, scorer, settings) == []

@@ -108,6 +108,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_label_releases_site_id", "label_releases", ["site_id"])
     op.create_table(
+        "previews",
+        sa.Column("id", ID),
+        sa.Column("site_id", ID, _site("previews"), nullable=False),
+        sa.Column("policy", JSON, nullable=False),
+        sa.Column("number", sa.Integer),
+        sa.Column("answer", JSON),
+        sa.Column("asked_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_previews"),
+    )
+    op.create_index("ix_previews_site_id", "previews", ["site_id"])
+    op.create_table(
         "shadow_rulings",
         sa.Column(
             "comment_id",
@@ -127,6 +138,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Forget what was taught; comments and decisions stay."""
     for table in (
+        "previews",
         "shadow_rulings",
         "label_releases",
         "model_changes",
