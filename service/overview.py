@@ -1,0 +1,111 @@
+"""Overview: how a site's moderation has gone lately, in a few figures and one picture.
+
+The one rule: it looks at a bounded number of the newest comments, so that it costs the same on
+a site of ten years as on one of ten days.
+"""
+
+import statistics
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session, aliased
+
+from service import queue
+from service.db import utc_now
+from service.models import COMMENTS, DECISIONS, POLICY_ACTOR
+from service.policy import Status
+
+DAYS = 14
+COMMENTS_MOST = 10_000
+
+
+@dataclass(slots=True)
+class Overview:
+    """What happened on a site in the last 14 days, by at most 10,000 of its newest comments.
+
+    Attributes:
+        comments: how many were looked at.
+        days: how many comments of each status came in each day, oldest first, no day left out.
+        decided: how many the rules decided, by status; held ones are `pending`.
+        corrected: of those, how many a person later decided otherwise, by the rules' status
+            and the person's.
+        waiting: how many wait for a person now, up to 1,000.
+        oldest_seconds: how long the oldest of them has waited; `None` if none does.
+        median_seconds: from coming in to a person's decision, of those that were held.
+    """
+
+    comments: int = 0
+    days: dict[date, Counter[Status]] = field(default_factory=dict)
+    decided: Counter[Status] = field(default_factory=Counter)
+    corrected: Counter[tuple[Status, Status]] = field(default_factory=Counter)
+    waiting: int = 0
+    oldest_seconds: float | None = None
+    median_seconds: float | None = None
+
+    def precision(self, status: Status) -> float | None:
+        """Share of the rules' decisions for a status that no person has changed, 0-1."""
+        if not self.decided[status]:
+            return None
+        wrong = sum(
+            count for (was, now), count in self.corrected.items() if was is status is not now
+        )
+        return 1.0 - wrong / self.decided[status]
+
+
+def of_site(session: Session, site_id: str) -> Overview:
+    """Look at a site's newest comments."""
+    now = utc_now()
+    machine, last = aliased(DECISIONS), aliased(DECISIONS)
+    rows = session.execute(
+        select(
+            COMMENTS.c.status,
+            COMMENTS.c.created_at,
+            machine.c.status.label("ruled"),
+            last.c.status.label("said"),
+            last.c.actor,
+            last.c.decided_at,
+        )
+        .outerjoin(
+            machine,
+            and_(
+                machine.c.comment_id == COMMENTS.c.id,
+                machine.c.comment_revision == COMMENTS.c.revision,
+                machine.c.actor == POLICY_ACTOR,
+            ),
+        )
+        .outerjoin(last, last.c.id == COMMENTS.c.decision_id)
+        .where(
+            COMMENTS.c.site_id == site_id, COMMENTS.c.created_at >= now - timedelta(days=DAYS - 1)
+        )
+        .order_by(COMMENTS.c.id.desc())
+        .limit(COMMENTS_MOST)
+    ).all()
+    found = Overview(comments=len(rows), waiting=queue.count(session, site_id))
+    days: defaultdict[date, Counter[Status]] = defaultdict(Counter)
+    waited: list[float] = []
+    for row in rows:
+        days[row.created_at.date()][Status(row.status)] += 1
+        if row.ruled is None:
+            continue
+        ruled = Status(row.ruled)
+        found.decided[ruled] += 1
+        if row.actor not in (None, POLICY_ACTOR, "author"):
+            found.corrected[(ruled, Status(row.said))] += 1
+            if ruled is Status.PENDING:
+                waited.append((row.decided_at - row.created_at).total_seconds())
+    found.days = {day: days[day] for day in _last_days(now)}
+    found.median_seconds = statistics.median(waited) if waited else None
+    found.oldest_seconds = _oldest(session, site_id, now)
+    return found
+
+
+def _last_days(now: datetime) -> list[date]:
+    return [(now - timedelta(days=back)).date() for back in range(DAYS - 1, -1, -1)]
+
+
+def _oldest(session: Session, site_id: str, now: datetime) -> float | None:
+    """Give the age of the oldest comment on the queue's first page."""
+    first = queue.page(session, site_id, most=1)
+    return (now - first[0].created_at).total_seconds() if first else None

@@ -1,0 +1,77 @@
+"""The overview: figures of the last days, from the decisions themselves."""
+
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from service import overview
+from service.config import Settings
+from service.db import Database, utc_now
+from service.models import Comment
+from service.policy import Status
+from service.scoring import Scorer
+from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
+from workers import classification
+
+
+def test_a_site_without_comments_has_nothing_to_show(database: Database) -> None:
+    site = make_site(database)
+
+    with database.reading() as session:
+        found = overview.of_site(session, site.id)
+
+    assert (found.comments, found.waiting, found.oldest_seconds) == (0, 0, None)
+    assert len(found.days) == overview.DAYS
+    assert found.precision(Status.SPAM) is None
+
+
+def test_what_people_change_counts_against_the_rules(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    good = make_comments(database, site, odd_talk(4, spam=False))
+    spam = make_comments(database, site, [SPAM])
+    classification.drain(database, scorer, settings)
+    decide(database, good[:1], Status.SPAM)
+    decide(database, good[1:2], Status.APPROVED)
+
+    with database.reading() as session:
+        found = overview.of_site(session, site.id)
+
+    assert found.comments == 5
+    assert found.decided == {Status.APPROVED: 4, Status.SPAM: 1}
+    assert found.precision(Status.APPROVED) == 3 / 4
+    assert found.precision(Status.SPAM) == 1.0
+    assert list(found.days.values())[-1] == {Status.APPROVED: 3, Status.SPAM: 2}
+    assert len(spam) == 1
+
+
+def test_waiting_is_told_with_its_age(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    held = make_comment(database, site, body=HAM, honeypot_filled=True)
+    done = make_comment(database, site, body=HAM, honeypot_filled=True)
+    classification.drain(database, scorer, settings)
+    decide(database, [done], Status.APPROVED)
+    with database.transaction() as session:
+        old = utc_now() - timedelta(hours=3)
+        session.execute(update(Comment).where(Comment.id == held).values(created_at=old))
+
+    with database.reading() as session:
+        found = overview.of_site(session, site.id)
+
+    assert found.waiting == 1
+    assert found.oldest_seconds is not None
+    assert 3 * 3600 <= found.oldest_seconds < 3 * 3600 + 60
+    assert found.median_seconds is not None
+
+
+def test_older_comments_are_not_looked_at(database: Database) -> None:
+    site = make_site(database)
+    make_comment(database, site)
+    with database.transaction() as session:
+        session.execute(update(Comment).values(created_at=utc_now() - timedelta(days=15)))
+
+    with database.reading() as session:
+        assert overview.of_site(session, site.id).comments == 0
