@@ -48,6 +48,15 @@ def register(app: flask.Flask) -> None:
     app.register_error_handler(Exception, _internal)
 
 
+def answer(error: Exception) -> Response:
+    """Give the answer to any error, for a face that shows it to people in its own way."""
+    if isinstance(error, HamgateError):
+        return _refused(error)
+    if isinstance(error, HTTPException):
+        return _foreign(error)
+    return _internal(error)
+
+
 def describe(error: HamgateError) -> dict[str, Any]:
     """Give the members of a refusal's problem document, without the request's."""
     slug, status, title = TABLE[type(error)]

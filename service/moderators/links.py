@@ -1,0 +1,192 @@
+"""Links that work once: the first sign-in, an invitation, a new password.
+
+The one rule: a link is used up by the statement that finds it, so two clicks are never two uses.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from service.db import utc_now
+from service.errors import NotFound
+from service.models import Moderator, OneTimeLink, Site
+from service.moderators.accounts import Role
+from service.moderators.sessions import digest_of
+
+
+class Purpose(StrEnum):
+    """What a link is for."""
+
+    FIRST = "first"
+    INVITATION = "invitation"
+    RESET = "reset"
+
+
+LASTS = {
+    Purpose.FIRST: timedelta(days=7),
+    Purpose.INVITATION: timedelta(days=7),
+    Purpose.RESET: timedelta(days=1),
+}
+_GONE = "This link was used before, was replaced by a newer one, or is too old. Ask for a new one."
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that still works: what for, whose, and where it leads.
+
+    Attributes:
+        has_password: whether the account is in use; who then holds an invitation has to sign in,
+            so that inviting somebody never gives access to what else they may do.
+        site_name: of an invitation; with its id and the role offered.
+    """
+
+    purpose: Purpose
+    moderator_id: str
+    email: str
+    name: str
+    has_password: bool
+    site_id: str | None
+    site_name: str | None
+    role: Role | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation to a site that nobody has accepted yet."""
+
+    moderator_id: str
+    email: str
+    role: Role
+    expires_at: datetime
+
+
+def issue(
+    session: Session,
+    moderator_id: str,
+    purpose: Purpose,
+    *,
+    site_id: str | None = None,
+    role: Role | None = None,
+    now: datetime | None = None,
+) -> str:
+    """Make a link's token and give it, for the only time; earlier ones like it end."""
+    now = now or utc_now()
+    session.execute(
+        delete(OneTimeLink).where(
+            (OneTimeLink.expires_at <= now)
+            | (
+                (OneTimeLink.moderator_id == moderator_id)
+                & (OneTimeLink.purpose == purpose.value)
+                & OneTimeLink.site_id.is_not_distinct_from(site_id)
+            )
+        )
+    )
+    token = secrets.token_urlsafe(32)
+    session.add(
+        OneTimeLink(
+            digest=digest_of(token),
+            purpose=purpose.value,
+            moderator_id=moderator_id,
+            site_id=site_id,
+            role=None if role is None else role.value,
+            created_at=now,
+            expires_at=now + LASTS[purpose],
+        )
+    )
+    session.flush()
+    return token
+
+
+def look(session: Session, token: str, *, now: datetime | None = None) -> Link:
+    """Tell what a link is for, without using it.
+
+    Raises:
+        NotFound: it was used, replaced or withdrawn, or is too old.
+    """
+    found = session.execute(
+        select(OneTimeLink, Moderator, Site.name)
+        .join(Moderator, Moderator.id == OneTimeLink.moderator_id)
+        .outerjoin(Site, Site.id == OneTimeLink.site_id)
+        .where(
+            OneTimeLink.digest == digest_of(token),
+            OneTimeLink.expires_at > (now or utc_now()),
+            Moderator.disabled_at.is_(None),
+        )
+    ).first()
+    if found is None:
+        raise NotFound(_GONE)
+    row, moderator, site_name = found
+    return Link(
+        purpose=Purpose(row.purpose),
+        moderator_id=moderator.id,
+        email=moderator.email,
+        name=moderator.name,
+        has_password=moderator.password is not None,
+        site_id=row.site_id,
+        site_name=site_name,
+        role=None if row.role is None else Role(row.role),
+    )
+
+
+def use(session: Session, token: str, now: datetime) -> Link:
+    """Use a link up.
+
+    Raises:
+        NotFound: somebody was faster, or it never was one.
+    """
+    link = look(session, token, now=now)
+    used = session.execute(
+        delete(OneTimeLink)
+        .where(OneTimeLink.digest == digest_of(token))
+        .returning(OneTimeLink.digest)
+    ).first()
+    if used is None:
+        raise NotFound(_GONE)
+    return link
+
+
+def forget(session: Session, moderator_id: str) -> None:
+    """End the links with which a moderator's password could be set."""
+    purposes = (Purpose.FIRST.value, Purpose.RESET.value)
+    session.execute(
+        delete(OneTimeLink).where(
+            OneTimeLink.moderator_id == moderator_id, OneTimeLink.purpose.in_(purposes)
+        )
+    )
+
+
+def invitations(session: Session, site_id: str, *, now: datetime | None = None) -> list[Invitation]:
+    """Give a site's open invitations, by address."""
+    rows = session.execute(
+        select(OneTimeLink, Moderator.email)
+        .join(Moderator, Moderator.id == OneTimeLink.moderator_id)
+        .where(
+            OneTimeLink.site_id == site_id,
+            OneTimeLink.purpose == Purpose.INVITATION.value,
+            OneTimeLink.expires_at > (now or utc_now()),
+        )
+        .order_by(Moderator.email_key)
+    )
+    return [
+        Invitation(row.moderator_id, email, Role(row.role or Role.VIEWER), row.expires_at)
+        for row, email in rows
+    ]
+
+
+def withdraw(session: Session, site_id: str, moderator_id: str) -> None:
+    """Take an invitation back.
+
+    Raises:
+        NotFound: there is none.
+    """
+    gone = session.execute(
+        delete(OneTimeLink)
+        .where(OneTimeLink.site_id == site_id, OneTimeLink.moderator_id == moderator_id)
+        .returning(OneTimeLink.digest)
+    ).first()
+    if gone is None:
+        raise NotFound("there is no such invitation")
