@@ -46,7 +46,7 @@ CORPORA: Final = (
         "spam/youtube_uci.csv",
         "CC BY 4.0 (UCI)",
         "YouTube Spam Collection (Alberto, Lochter, Almeida 2015), UCI repository",
-        weight=3.0,
+        weight=5.0,
     ),
     Corpus(
         "sms",
@@ -113,8 +113,11 @@ CORPORA: Final = (
 )
 """What the built-in model is trained on, beside the synthetic examples."""
 
+PRAISE: Final = 6000
+"""How many comments of made-up praise; with 3,000, unseen wordings are caught .76."""
+
 _NOT_GROUPED: Final = frozenset({"sms/sms", "telegram/tg", "livechat/jogja"})
-_SYNTHETIC: Final = (3000, 3800, 4200)
+_SYNTHETIC: Final = (PRAISE, 3800, 4200)
 _CITING: Final = 0.06
 
 

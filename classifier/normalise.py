@@ -15,7 +15,6 @@ import string
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 from typing import Final
 
 from classifier import contacts
@@ -123,7 +122,6 @@ _LEET: Final = re.compile(
 _LEET_INSIDE: Final = re.compile(r"(?<=[a-z])[013457@$!|]{1,3}(?=[a-z])|^[$@](?=[a-z]{2})")
 _LEET_LETTERS: Final = str.maketrans("013457@$!|", "oieastasil")
 _REPEATED: Final = re.compile(r"([^\d\s])\1{2,}")
-_FEW: Final = 4
 _TOKEN: Final = re.compile(
     "[\\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u0610-\u061a\u064b-\u065f"
     "\u0591-\u05c7\ue000-\ue004]+|[!?%+=$€£\u2190-\u2bff\U0001f000-\U0001faff]"
@@ -161,14 +159,7 @@ def fold(text: str) -> Folded:
     text = _join_spaced(text, tricks)
     if len(raw.translate(None, _LEET_MARKS)) < len(raw):
         text = _undo_leet(text, tricks)
-    tripled = [char for char in set(text) if char * 3 in text]
-    if len(tripled) > _FEW:
-        text = _REPEATED.sub(r"\1", text)
-    else:
-        for char in tripled:
-            if not char.isdecimal() and not char.isspace():
-                text = _run_of(char).sub(lambda found: found.group()[0], text)
-    text = text.replace("'", "")
+    text = _REPEATED.sub(r"\1", text).replace("'", "")
     if not text.isascii() and _CJK.search(text):
         text = _CJK.sub(r" \g<0> ", text)
     return Folded(
@@ -332,22 +323,19 @@ def _join_spaced(text: str, tricks: list[int]) -> str:
     return _SPACED.sub(join, text)
 
 
-@lru_cache(maxsize=512)
-def _run_of(char: str) -> re.Pattern[str]:
-    """Return the pattern of a repeated character: one alone is found ten times as fast."""
-    return re.compile(f"{re.escape(char)}{{3,}}")
-
-
 def _undo_leet(text: str, tricks: list[int]) -> str:
     """Read digits and signs between letters as the letters they are drawn for.
 
     Only in words made of nothing else: "c@sh" is a disguise, "log4j.core" is not. Digits that
     end a word stay, because numbered names ("weton88") are telling.
     """
+    known: dict[str, str] = {}
 
     def plain(found: re.Match[str]) -> str:
         word = found.group()
-        read = _LEET_INSIDE.sub(lambda inside: inside.group().translate(_LEET_LETTERS), word)
+        if (read := known.get(word)) is None:
+            read = _LEET_INSIDE.sub(lambda inside: inside.group().translate(_LEET_LETTERS), word)
+            known[word] = read
         tricks[Trick.LEET] += read != word
         return read
 

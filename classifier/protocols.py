@@ -18,7 +18,7 @@ import numpy as np
 
 from classifier import cards, synthesis
 from classifier.campaign import Memory
-from classifier.corpora import CORPORA, mixture, read
+from classifier.corpora import CORPORA, PRAISE, mixture, read
 from classifier.dice import Dice
 from classifier.errors import TrainingDataError
 from classifier.evaluation import (
@@ -114,8 +114,8 @@ def general(data: Path, progress: Progress, seed: int) -> Report:
         and not _is_kept_aside(example)
         and example.content.body not in texts
     ]
-    known += [replace(example, weight=3.0) for example in shown]
-    known += synthesis.praise_spam(3000, rng, seen)
+    known += [replace(example, weight=_CORPUS["youtube"].weight) for example in shown]
+    known += synthesis.praise_spam(PRAISE, rng, seen)
     model = train(known, folds=3, seed=seed, progress=progress)
     blog = [example for example in read(data, _CORPUS["blog"], seed) if _is_kept_aside(example)]
     return Report(
