@@ -9,7 +9,7 @@ from threading import Semaphore
 import flask
 from flask import Response
 
-from service import access, api, config, limits, logs, metrics, problems
+from service import access, api, config, dashboard, limits, logs, metrics, problems
 from service.access import Access
 from service.config import Settings
 from service.db import Database, new_id
@@ -79,4 +79,5 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     gc.set_threshold(20_000, 20, 20)
     problems.register(app)
     api.register(app)
+    dashboard.register(app)
     return app

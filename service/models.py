@@ -1,4 +1,4 @@
-"""Every table of the ledger.
+"""Every table of the ledger, but for the people's (`service.moderators.tables`).
 
 The one rule: what must never happen is forbidden here by a constraint, not only by code: two
 decisions on the same version of a comment, two automatic ones on the same text, two comments
@@ -312,88 +312,6 @@ class ShadowRuling(Base):
     score: Mapped[float | None]
     status: Mapped[Status] = mapped_column(String(8))
     rule: Mapped[str] = mapped_column(String(40))
-
-
-class Moderator(Base):
-    """A person who may decide on comments.
-
-    `email_key` is the folded address, by which people are told apart; `password` an argon2id
-    hash, `None` until one was chosen. A removed one keeps the row, which decisions name.
-    """
-
-    __tablename__ = "moderators"
-
-    id: Mapped[str] = mapped_column(Id, primary_key=True)
-    email: Mapped[str] = mapped_column(String(254))
-    email_key: Mapped[str] = mapped_column(String(254), unique=True)
-    name: Mapped[str] = mapped_column(String(200))
-    password: Mapped[str | None] = mapped_column(String(200))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
-class Membership(Base):
-    """What a moderator may do on one site."""
-
-    __tablename__ = "memberships"
-    __table_args__ = (CheckConstraint("role IN ('owner', 'moderator', 'viewer')", name="role"),)
-
-    moderator_id: Mapped[str] = mapped_column(
-        Id, ForeignKey("moderators.id", ondelete="CASCADE"), primary_key=True
-    )
-    site_id: Mapped[str] = mapped_column(
-        Id, ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
-    role: Mapped[str] = mapped_column(String(9))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class SignedIn(Base):
-    """A browser in which a moderator has signed in: only the hash of its cookie is kept."""
-
-    __tablename__ = "sessions"
-
-    id: Mapped[str] = mapped_column(Id, primary_key=True)
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    moderator_id: Mapped[str] = mapped_column(
-        Id, ForeignKey("moderators.id", ondelete="CASCADE"), index=True
-    )
-    user_agent: Mapped[str | None] = mapped_column(String(300))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class OneTimeLink(Base):
-    """A link that works once: only its hash is kept. `site_id` and `role` are an invitation's."""
-
-    __tablename__ = "one_time_links"
-    __table_args__ = (
-        CheckConstraint("purpose IN ('first', 'invitation', 'reset')", name="purpose"),
-    )
-
-    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    purpose: Mapped[str] = mapped_column(String(10))
-    moderator_id: Mapped[str] = mapped_column(
-        Id, ForeignKey("moderators.id", ondelete="CASCADE"), index=True
-    )
-    site_id: Mapped[str | None] = mapped_column(
-        Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True
-    )
-    role: Mapped[str | None] = mapped_column(String(9))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class SignInAttempts(Base):
-    """How often sign-in failed for one account, address or device, and when it may go on."""
-
-    __tablename__ = "sign_in_attempts"
-
-    subject: Mapped[str] = mapped_column(String(64), primary_key=True)
-    failures: Mapped[int]
-    open_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    last_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 # The same tables for statements that bypass the ORM where every comment pays for it.

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from service import text
 from service.db import new_id, utc_now
 from service.errors import FieldError, Invalid, NotFound
-from service.models import Membership, Moderator, OneTimeLink, SignedIn, Site
+from service.models import Site
+from service.moderators.tables import Membership, Moderator, OneTimeLink, SignedIn
 
 EMAIL_MOST = 254
 NAME_MOST = 100

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from service.db import Database, db_now
 from service.errors import RateLimited
-from service.models import SignInAttempts
+from service.moderators.tables import SignInAttempts
 
 _FORGOTTEN_AFTER = timedelta(days=1)
 

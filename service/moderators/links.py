@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from service.db import utc_now
 from service.errors import NotFound
-from service.models import Moderator, OneTimeLink, Site
+from service.models import Site
 from service.moderators.accounts import Role
 from service.moderators.sessions import digest_of
+from service.moderators.tables import Moderator, OneTimeLink
 
 
 class Purpose(StrEnum):

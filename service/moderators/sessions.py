@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from service import text
 from service.db import Database, new_id, utc_now
-from service.models import Moderator, SignedIn
 from service.moderators.accounts import Person, roles_of
+from service.moderators.tables import Moderator, SignedIn
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=90)

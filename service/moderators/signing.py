@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from service.db import Database, utc_now
 from service.errors import FieldError, Invalid, NotFound, Unauthenticated
-from service.models import Membership, Moderator
 from service.moderators import accounts, backoff, links, passwords, sessions
 from service.moderators.accounts import Person, Role
 from service.moderators.links import Link, Purpose
+from service.moderators.tables import Membership, Moderator
 
 _WRONG = "The e-mail address or the password is not right."
 

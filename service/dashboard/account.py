@@ -1,0 +1,81 @@
+"""One's own account: name, password, and where one is signed in."""
+
+from typing import Any
+
+import flask
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from service import moderators
+from service.dashboard import forms, session
+from service.dashboard.signing import network
+from service.errors import FieldError, Invalid, RateLimited
+from service.here import here
+from service.moderators import LEAST_CHARACTERS
+
+blueprint = Blueprint("account", __name__)
+_TEMPLATE = "account.html"
+_SAID = {
+    "name": "Your name was changed.",
+    "password": "Your password was changed, and you were signed out everywhere else.",
+    "session": "That session was ended.",
+}
+
+
+@blueprint.get("/account")
+def show() -> str:
+    """Show name, password form and sessions."""
+    said = _SAID.get(flask.request.args.get("said", ""))
+    return flask.render_template(_TEMPLATE, faults={}, said=said, **_shown())
+
+
+@blueprint.post("/account/name")
+def rename() -> Response:
+    """Change one's name."""
+    who, name = session.person(), forms.field("name")
+    try:
+        with here().database.transaction() as ledger:
+            moderators.rename(ledger, who.id, name)
+    except Invalid as error:
+        return forms.again(_TEMPLATE, error, **{**_shown(), "name": name})
+    return _back("name")
+
+
+@blueprint.post("/account/password")
+def change_password() -> Response:
+    """Change one's password; this browser gets a new session and all others lose theirs."""
+    who = session.person()
+    try:
+        cookie = moderators.change_password(
+            here().database,
+            who,
+            forms.field("current"),
+            forms.field("password"),
+            network=network(),
+            user_agent=session.user_agent(),
+        )
+    except (Invalid, RateLimited) as error:
+        return forms.again(_TEMPLATE, error, **_shown())
+    return session.start(_back("password"), cookie, who.email)
+
+
+@blueprint.post("/account/sessions/<session_id>/end")
+def end_session(session_id: str) -> Response:
+    """End one of one's sessions."""
+    who = session.person()
+    if session_id == who.session_id:
+        raise Invalid([FieldError("", "This is the session you are in; sign out instead.")])
+    with here().database.transaction() as ledger:
+        moderators.end_session(ledger, who.id, session_id)
+    return _back("session")
+
+
+def _shown() -> dict[str, Any]:
+    who = session.person()
+    with here().database.reading() as ledger:
+        found = moderators.sessions_of(ledger, who.id)
+    return {"name": who.name, "sessions": found, "least": LEAST_CHARACTERS}
+
+
+def _back(said: str) -> Response:
+    return flask.redirect(flask.url_for("dashboard.account.show", said=said), 303)

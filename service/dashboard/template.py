@@ -1,0 +1,86 @@
+"""What every template of the dashboard can use: who, where, navigation, forms, assets, times."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import flask
+from flask import Blueprint
+from markupsafe import Markup
+
+from service.dashboard import guard, session
+from service.moderators import Role
+
+_STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a site's navigation: shown to who may see the page, if it is there."""
+
+    label: str
+    endpoint: str
+    role: Role
+
+
+NAVIGATION = (
+    Entry("Overview", "dashboard.overview.show", Role.VIEWER),
+    Entry("Queue", "dashboard.queue.show", Role.VIEWER),
+    Entry("Policy", "dashboard.policy.show", Role.VIEWER),
+    Entry("Model", "dashboard.model.show", Role.VIEWER),
+    Entry("People", "dashboard.people.show", Role.OWNER),
+)
+
+
+def equip(blueprint: Blueprint) -> None:
+    """Give a blueprint's templates, and all that is registered in it, what they use."""
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in _STATIC.glob("*")
+        if path.is_file()
+    }
+
+    def asset(name: str) -> str:
+        return flask.url_for("dashboard.static", filename=name, v=digests[name])
+
+    @blueprint.context_processor
+    def _context() -> dict[str, Any]:
+        person, site = session.known(), flask.g.get("dashboard_site")
+        context: dict[str, Any] = {
+            "asset": asset,
+            "csrf_field": csrf_field,
+            "csrf_token": session.csrf_token,
+            "person": person,
+            "navigation": [],
+        }
+        if person is not None and site is not None:
+            context["site"] = site
+            context["navigation"] = [
+                entry for entry in entries() if person.may(site.id, entry.role)
+            ]
+        return context
+
+    blueprint.add_app_template_filter(when, "when")
+
+
+def entries() -> list[Entry]:
+    """Give the entries of a site's navigation whose pages this application has."""
+    return [one for one in NAVIGATION if one.endpoint in flask.current_app.view_functions]
+
+
+def csrf_field() -> Markup:
+    """Give the hidden field that every form with `method="post"` needs."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(
+        guard.CSRF_FIELD, session.csrf_token()
+    )
+
+
+def when(moment: datetime | None) -> Markup | str:
+    """Give a time for people, with the exact one for their programs."""
+    if moment is None:
+        return "never"
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        moment.isoformat(timespec="seconds"), f"{moment:%Y-%m-%d %H:%M}"
+    )
