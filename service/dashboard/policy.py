@@ -1,0 +1,130 @@
+"""The policy page: what a site tolerates; nothing is saved before its effect was shown."""
+
+from typing import Any
+
+import flask
+from flask import Blueprint
+from pydantic import ValidationError
+from werkzeug.wrappers import Response
+
+from service import previews, sites
+from service.dashboard.session import require
+from service.here import here
+from service.moderators import Role
+from service.policy import Policy
+
+blueprint = Blueprint("policy", __name__)
+
+_LISTS = {
+    "blocked_words": "Words and phrases",
+    "blocked_domains": "Sites that are linked to",
+    "banned_emails": "E-mail addresses of authors",
+    "banned_networks": "Networks (CIDR)",
+}
+_SWITCHES = {
+    "premoderation": "Every comment waits for a person",
+    "trust_approved_authors": "Authors with a verified e-mail and an approved comment are trusted",
+}
+_SHARES = {
+    "hold_at_most": ("Good comments that may wait for a person", 10.0, 0.1),
+    "mark_at_most": ("Good comments that may be marked as spam", 1.0, 0.01),
+}
+
+
+@blueprint.get("/sites/<slug>/policy")
+def show(slug: str) -> str:
+    """Show the form with the present policy."""
+    site, _ = require(slug, Role.VIEWER)
+    return _form(slug, site.policy.model_dump(mode="json"), {})
+
+
+@blueprint.post("/sites/<slug>/policy")
+def ask(slug: str) -> Response | tuple[str, int]:
+    """Have a worker work out what the sent policy would do."""
+    site, _ = require(slug, Role.OWNER)
+    values = _sent()
+    try:
+        wanted = Policy.model_validate(values)
+    except ValidationError as error:
+        return _form(slug, values, _faults(error)), 422
+    with here().database.transaction() as session:
+        preview_id = previews.ask(session, site.id, wanted)
+    return flask.redirect(
+        flask.url_for("dashboard.policy.preview", slug=slug, preview_id=preview_id), 303
+    )
+
+
+@blueprint.get("/sites/<slug>/policy/previews/<preview_id>")
+def preview(slug: str, preview_id: str) -> str:
+    """Show what a policy would do, or that it is being worked out."""
+    site, person = require(slug, Role.VIEWER)
+    with here().database.reading() as session:
+        found = previews.get(session, site.id, preview_id)
+    return flask.render_template(
+        "preview.html",
+        site=site,
+        person=person,
+        preview=found,
+        changed=_changed(site.policy, found),
+    )
+
+
+@blueprint.post("/sites/<slug>/policy/previews/<preview_id>/save")
+def save(slug: str, preview_id: str) -> Response:
+    """Put the policy that was looked at in place."""
+    site, _ = require(slug, Role.OWNER)
+    with here().database.transaction() as session:
+        wanted = previews.get(session, site.id, preview_id).policy
+        sites.set_policy(session, site.id, wanted)
+    return flask.redirect(flask.url_for("dashboard.policy.show", slug=slug, saved=1), 303)
+
+
+def _form(slug: str, values: dict[str, Any], faults: dict[str, str]) -> str:
+    site, person = require(slug, Role.VIEWER)
+    return flask.render_template(
+        "policy.html",
+        site=site,
+        person=person,
+        values=values,
+        faults=faults,
+        lists=_LISTS,
+        switches=_SWITCHES,
+        shares=_SHARES,
+        saved="saved" in flask.request.args,
+    )
+
+
+def _sent() -> dict[str, Any]:
+    """Read the form: shares in per cent, lists a line each, switches by their presence."""
+    form = flask.request.form
+    values: dict[str, Any] = {name: _lines(form.get(name, "")) for name in _LISTS}
+    values |= {name: name in form for name in _SWITCHES}
+    values["max_links"] = form.get("max_links", "")
+    for name in _SHARES:
+        written = form.get(name, "").strip().replace(",", ".")
+        try:
+            values[name] = float(written) / 100
+        except ValueError:
+            values[name] = written
+    return values
+
+
+def _lines(written: str) -> list[str]:
+    return [line.strip() for line in written.splitlines() if line.strip()]
+
+
+def _faults(error: ValidationError) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for fault in error.errors():
+        name = str(fault["loc"][0]) if fault["loc"] else "hold_at_most"
+        message = fault["msg"].removeprefix("Value error, ")
+        if len(fault["loc"]) > 1:
+            message = f"line {int(fault['loc'][1]) + 1}: {message}"
+        found.setdefault(name, message)
+    return found
+
+
+def _changed(present: Policy, found: previews.PreviewView) -> dict[str, tuple[Any, Any]]:
+    """Give what differs from the present policy: name to before and after."""
+    now, then = present.model_dump(mode="json"), found.policy.model_dump(mode="json")
+    return {name: (now[name], then[name]) for name in then if now[name] != then[name]}

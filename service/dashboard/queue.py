@@ -1,0 +1,199 @@
+"""The queue page: what waits, decided by a key, a click or a tap, one or many at once.
+
+Every action is a form that works without JavaScript; with it the same forms are sent in the
+background (`static/queue.js`) and answered with JSON instead of a redirect.
+"""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import flask
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from service import comments, moderation, queue
+from service.dashboard import showing
+from service.dashboard.session import own_path, require
+from service.db import new_id
+from service.errors import FieldError, HamgateError, Invalid, NotFound
+from service.here import here
+from service.moderation import BULK_MOST, Ballot, DecisionView
+from service.moderators import Role
+from service.policy import Status
+from service.sites import SiteView
+
+blueprint = Blueprint("queue", __name__)
+blueprint.add_app_template_filter(showing.text, "shown")
+blueprint.add_app_template_filter(showing.url, "shown_url")
+
+_PAGE = 25
+_VERDICTS = {
+    "approved": Status.APPROVED,
+    "spam": Status.SPAM,
+    "rejected": Status.REJECTED,
+}
+
+
+@blueprint.get("/sites/<slug>/queue")
+def show(slug: str) -> str:
+    """Show what waits, the most useful first."""
+    site, person = require(slug, Role.VIEWER)
+    after = _cursor(flask.request.args.get("after"))
+    with here().database.reading() as session:
+        rows = queue.page(session, site.id, after=after, most=_PAGE)
+        waiting = queue.count(session, site.id)
+    return flask.render_template(
+        "queue.html",
+        site=site,
+        person=person,
+        may_decide=person.may(site.id, Role.MODERATOR),
+        rows=rows,
+        waiting=waiting,
+        most=queue.COUNT_MOST,
+        next_page=_written(rows[-1]) if len(rows) == _PAGE else None,
+        newest=new_id("cmt"),  # ids sort by time: what comes in from now on has not been seen
+        done=_done(),
+    )
+
+
+@blueprint.get("/sites/<slug>/queue/campaigns/<campaign_id>")
+def campaign(slug: str, campaign_id: str) -> str:
+    """Show the members of a campaign that wait."""
+    site, person = require(slug, Role.VIEWER)
+    with here().database.reading() as session:
+        rows = queue.members(session, site.id, campaign_id)
+    return flask.render_template(
+        "queue.html",
+        site=site,
+        person=person,
+        may_decide=person.may(site.id, Role.MODERATOR),
+        rows=rows,
+        waiting=len(rows),
+        most=queue.MEMBERS_MOST,
+        next_page=None,
+        campaign_id=campaign_id,
+        done=_done(),
+    )
+
+
+@blueprint.get("/sites/<slug>/comments/<comment_id>")
+def comment(slug: str, comment_id: str) -> str:
+    """Show one comment with all decisions on it."""
+    site, person = require(slug, Role.VIEWER)
+    with here().database.reading() as session:
+        view = comments.get(session, comment_id, site_id=site.id)
+        history = moderation.history(session, site.id, comment_id)
+    undone = {one.undoes for one in history}
+    return flask.render_template(
+        "comment.html",
+        site=site,
+        person=person,
+        may_decide=person.may(site.id, Role.MODERATOR),
+        comment=view,
+        history=history[::-1],
+        undone=undone,
+        done=_done(),
+    )
+
+
+@blueprint.post("/sites/<slug>/decisions")
+def decide(slug: str) -> Response:
+    """Decide on one comment, on those that were picked, or on a whole campaign."""
+    site, person = require(slug, Role.MODERATOR)
+    status = _VERDICTS.get(flask.request.form.get("status", ""))
+    if status is None:
+        raise Invalid([FieldError("/status", "is approved, spam or rejected")])
+    act_id = new_id("act")
+    with here().database.transaction() as session:
+        seen = _seen(session, site)
+        ballots = [
+            Ballot(
+                comment_id=comment_id,
+                seen_version=version,
+                status=status,
+                actor=person.actor,
+                reason=flask.request.form.get("reason", "")[:500],
+                act_id=act_id,
+            )
+            for comment_id, version in seen
+        ]
+        outcomes = moderation.record(session, ballots, site_id=site.id)
+    told = {one.comment_id: outcome for one, outcome in zip(ballots, outcomes, strict=True)}
+    return _answer(slug, act_id, status.value, told)
+
+
+@blueprint.post("/sites/<slug>/acts/<act_id>/undo")
+def undo(slug: str, act_id: str) -> Response:
+    """Take back what was done in one go."""
+    site, person = require(slug, Role.MODERATOR)
+    with here().database.transaction() as session:
+        told = moderation.undo(session, site.id, act_id, person.actor)
+    return _answer(slug, None, "undone", told)
+
+
+def _seen(session: Any, site: SiteView) -> list[tuple[str, int]]:
+    """Read which comments are meant, and the version of each that the person saw."""
+    form = flask.request.form
+    if campaign_id := form.get("campaign"):
+        # As many as were shown: what came in since has not been seen by anybody.
+        newest = form.get("newest", "")
+        rows = queue.members(session, site.id, campaign_id)
+        return [(row.id, row.version) for row in rows if row.id <= newest]
+    seen = []
+    for item in form.getlist("item"):
+        comment_id, _, version = item.partition(":")
+        if not version.isdecimal():
+            raise Invalid([FieldError("/item", "is a comment's id and version")])
+        seen.append((comment_id, int(version)))
+    if not 1 <= len(seen) <= BULK_MOST:
+        raise Invalid([FieldError("/item", f"pick 1 to {BULK_MOST} comments")])
+    return seen
+
+
+def _answer(
+    slug: str, act_id: str | None, what: str, told: dict[str, DecisionView | HamgateError]
+) -> Response:
+    """Answer a script with what became of each, and a form with the page it came from."""
+    refused = {one: str(why) for one, why in told.items() if isinstance(why, HamgateError)}
+    if flask.request.accept_mimetypes.best == "application/json":
+        return flask.jsonify(
+            act_id=act_id,
+            what=what,
+            done=[comment_id for comment_id in told if comment_id not in refused],
+            refused=refused,
+        )
+    query = {"what": what, "count": len(told) - len(refused), "refused": len(refused)}
+    back = own_path(flask.request.form.get("back"))
+    target = (back or flask.url_for("dashboard.queue.show", slug=slug)).partition("?")[0]
+    return flask.redirect(f"{target}?{urlencode({**query, 'act': act_id or ''})}", 303)
+
+
+def _done() -> dict[str, Any] | None:
+    """Read what the page before did, so that this one can say it and offer to undo it."""
+    arguments = flask.request.args
+    if arguments.get("what") not in (*_VERDICTS, "undone"):
+        return None
+    return {
+        "what": arguments["what"],
+        "count": arguments.get("count", 0, int),
+        "refused": arguments.get("refused", 0, int),
+        "act_id": arguments.get("act") or None,
+    }
+
+
+def _cursor(written: str | None) -> queue.Cursor | None:
+    if not written:
+        return None
+    moment, _, comment_id = written.partition("~")
+    try:
+        place = datetime.fromisoformat(moment)
+    except ValueError:
+        raise NotFound("there is no such page of the queue") from None
+    if place.tzinfo is None:
+        raise NotFound("there is no such page of the queue")
+    return place, comment_id
+
+
+def _written(row: queue.Waiting) -> str:
+    return f"{row.queue_at.isoformat()}~{row.id}"

@@ -1,0 +1,145 @@
+"""A real Chromium at a real server: what people see, press and are told.
+
+Debian's `chromium` is driven by Playwright; where it is not installed these tests are skipped and
+say so. Every page that a test leaves behind has to be free of console errors and CSP reports.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from service import moderators, schema, sites
+from service.config import Settings
+from service.db import Database
+from service.moderators import Role
+from service.policy import Policy
+from service.sites import SiteView
+from tests.cast import make_site, open_ledger
+from tests.conftest import Valkey
+from tests.system import System, running
+
+CHROMIUM = shutil.which("chromium")
+PASSWORD = "a long and quiet sentence about lanterns"
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_COOKIE = "hamgate-over-plain-http"
+_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@dataclass
+class Dashboard:
+    """A running system over SQLite with a site that looks at every comment first."""
+
+    system: System
+    settings: Settings
+    database: Database
+    site: SiteView
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.system.port}"
+
+    def sign_in(self, email: str, role: Role = Role.OWNER) -> str:
+        """Give the cookie of a moderator with a password."""
+        with self.database.transaction() as session:
+            moderator_id = moderators.create(session, email, site_id=self.site.id, role=role)
+            token = moderators.first_link(session, moderator_id) or moderators.reset(session, email)
+        return moderators.accept(self.database, token, password=PASSWORD, name=email)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("Debian's chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def dashboard(
+    tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey, chromium: Browser
+) -> Iterator[Dashboard]:
+    home = tmp_path_factory.mktemp("dashboard")
+    settings = Settings(home=home, redis_url=shared_valkey.url)
+    schema.migrate(settings)
+    database = open_ledger(settings)
+    site = make_site(database)
+    with database.transaction() as session:
+        sites.set_policy(session, site.id, Policy(premoderation=True))
+    environ = {
+        "HAMGATE_HOME": str(home),
+        "REDIS_URL": shared_valkey.url,
+        "HAMGATE_LOG_LEVEL": "warning",
+        "HAMGATE_LIMIT_OTHER": "100000/second",
+    }
+    with running(environ) as system:
+        yield Dashboard(system, settings, database, site)
+    database.close()
+
+
+class Watched:
+    """A page with all that its console said."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.origin = origin
+        self.said: list[str] = []
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    def go(self, path: str) -> Page:
+        self.page.goto(f"{self.origin}{path}")
+        return self.page
+
+    def assert_sound(self) -> None:
+        """No console error, no CSP report, nothing that axe-core finds fault with."""
+        found = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": _TAGS}})
+        assert found.violations_count == 0, found.generate_report()
+        assert self.said == []
+
+    def _note(self, message: object) -> None:
+        if getattr(message, "type", "") in ("error", "warning"):
+            self.said.append(str(getattr(message, "text", message)))
+
+
+@pytest.fixture
+def somebody(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
+    """An owner who is signed in."""
+    yield from _watched(dashboard, chromium, "owner@example.org", Role.OWNER)
+
+
+@pytest.fixture
+def colleague(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
+    """Another moderator who is signed in, in a browser of their own."""
+    yield from _watched(dashboard, chromium, "colleague@example.org", Role.MODERATOR)
+
+
+@pytest.fixture
+def pictures() -> Path:
+    """Where screenshots are kept as build output."""
+    folder = Path(__file__).parent.parent.parent / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _watched(dashboard: Dashboard, chromium: Browser, email: str, role: Role) -> Iterator[Watched]:
+    context = chromium.new_context(viewport={"width": 1100, "height": 800})
+    context.set_default_timeout(10_000)
+    cookie = dashboard.sign_in(email, role)
+    context.add_cookies([{"name": _COOKIE, "value": cookie, "url": dashboard.origin}])
+    yield Watched(context.new_page(), dashboard.origin)
+    context.close()
