@@ -9,6 +9,7 @@ needs the ledger runs in a child: it is 40 MB smaller for it.
 """
 
 import fcntl
+import json
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -38,6 +40,19 @@ _EXAMPLE = (
     '{"page_url": "%s/", "name": "Ada", "email": "ada@example.org",'
     ' "body": "Thank you, the second step was what I had missed."}'
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the child that prepared the ledger has to tell.
+
+    Attributes:
+        origin: one that may submit to the site `demo`, empty if there is none.
+        sign_in_link: for the first owner, empty once somebody has signed in.
+    """
+
+    origin: str
+    sign_in_link: str
 
 
 def run(settings: Settings) -> int:
@@ -66,15 +81,15 @@ def run(settings: Settings) -> int:
 def _run(settings: Settings, supervisor: Supervisor) -> int:
     if settings.embedded_redis and not _start(supervisor, _valkey(settings)):
         return _failed(supervisor, f"valkey did not start; see {_valkey_folder(settings)}")
-    origin = _prepare(settings, supervisor)
-    if origin is None:
+    prepared = _prepare(settings, supervisor)
+    if prepared is None:
         return _failed(supervisor, "the database could not be prepared; see the lines above")
     web = _part(settings, "web", ready=lambda: loopback.answers(settings))
     if not _start(supervisor, web):
         return _failed(supervisor, "the web server did not start; see the lines above")
     # Nothing depends on it, but what is tried first should not meet a worker half-way up.
     supervisor.add(_part(settings, "worker", ready=lambda: _has_worker(settings)))
-    _greet(settings, origin)
+    _greet(settings, prepared)
     supervisor.run()
     log.info("stopped")
     return 0
@@ -194,12 +209,11 @@ def _part(settings: Settings, name: str, ready: Callable[[], bool] | None = None
     return Child(name, supervision.command([*program, name], environ), ready)
 
 
-def _prepare(settings: Settings, supervisor: Supervisor) -> str | None:
-    """Migrate the ledger and make the first site, in a child.
+def _prepare(settings: Settings, supervisor: Supervisor) -> _Prepared | None:
+    """Migrate the ledger and make the first site and its owner, in a child.
 
     Returns:
-        An origin that may submit to the site `demo`, empty if there is none; `None` if the
-        child failed, after it has said why.
+        What to tell of them; `None` if the child failed, after it has said why.
     """
     reader, writer = os.pipe()
     child = Child("setup", lambda: _prepare_ledger(settings, writer))
@@ -210,7 +224,7 @@ def _prepare(settings: Settings, supervisor: Supervisor) -> str | None:
             child.signal(signal.SIGTERM)
         time.sleep(0.01)
     with os.fdopen(reader) as answer:
-        return answer.read() if code == 0 else None
+        return _Prepared(*json.loads(answer.read())) if code == 0 else None
 
 
 def _prepare_ledger(settings: Settings, writer: int) -> None:
@@ -218,7 +232,8 @@ def _prepare_ledger(settings: Settings, writer: int) -> None:
 
     try:
         schema.migrate(settings)
-        os.write(writer, _demo_origin(settings).encode())
+        prepared = _Prepared(_demo_origin(settings), _sign_in_link(settings))
+        os.write(writer, json.dumps([prepared.origin, prepared.sign_in_link]).encode())
     except HamgateError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
@@ -240,16 +255,47 @@ def _demo_origin(settings: Settings) -> str:
     return settings.public_url if settings.public_url in origins else min(origins, default="")
 
 
-def _greet(settings: Settings, origin: str) -> None:
-    url = settings.public_url
+def _sign_in_link(settings: Settings) -> str:
+    """Give a link for the first owner to sign in with, as long as nobody ever has.
+
+    Only the hash of the last one is kept, so each start makes a new one.
+    """
+    from service import moderators, sites
+    from service.db import Database
+    from service.jobs import Doorbell
+    from service.moderators import FIRST_OWNER, Role
+
+    with Database(settings, Doorbell(settings)).transaction() as session:
+        demo = next((site for site in sites.listing(session) if site.slug == DEMO), None)
+        known = {account.email: account for account in moderators.listing(session)}
+        if demo is not None and not known:
+            made = moderators.create(session, FIRST_OWNER, site_id=demo.id, role=Role.OWNER)
+        elif FIRST_OWNER in known and moderators.nobody_signed_in(session):
+            made = known[FIRST_OWNER].id
+        else:
+            return ""
+        token = moderators.first_link(session, made)
+    return moderators.link_url(settings.public_url, token) if token else ""
+
+
+def _greet(settings: Settings, prepared: _Prepared) -> None:
+    url, origin = settings.public_url, prepared.origin
     lines = [
         "",
         f"  Hamgate runs at {url}   (data in {settings.home}, Ctrl-C stops it)",
         "",
-        f"    {url}/docs     the API, to read",
-        f"    {url}/readyz   what works and what does not",
+        f"    {url}/docs        the API, to read",
+        f"    {url}/readyz      what works and what does not",
+        f"    {url}/dashboard   where moderators work",
         "",
     ]
+    if prepared.sign_in_link:
+        lines += [
+            "  Nobody has signed in yet. This link makes you the owner, once, within 7 days:",
+            "",
+            f"    {prepared.sign_in_link}",
+            "",
+        ]
     if origin:
         lines += [
             "  Try it, in another terminal:",

@@ -18,6 +18,7 @@ import click
 
 from service import config
 from service.cli.model import model
+from service.cli.moderator import moderator
 from service.cli.opening import open_database, with_settings
 from service.cli.policy import policy
 from service.config import Settings
@@ -55,6 +56,7 @@ def hamgate() -> None:
 
 
 hamgate.add_command(model)
+hamgate.add_command(moderator)
 hamgate.add_command(policy)
 
 

@@ -16,11 +16,6 @@ from service.moderators import FIRST_OWNER, LEAST_CHARACTERS, Link, Purpose
 blueprint = Blueprint("links", __name__)
 
 
-def url(token: str) -> str:
-    """Give the address to hand to somebody; the token is in the query, which we never log."""
-    return f"{here().settings.public_url}{flask.url_for('dashboard.links.show')}?token={token}"
-
-
 @blueprint.get("/link")
 def show() -> str:
     """Show what a link is for, and the form that uses it."""

@@ -7,7 +7,7 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from service import moderators
-from service.dashboard import forms, links
+from service.dashboard import forms
 from service.dashboard.session import require
 from service.errors import FieldError, Invalid
 from service.here import here
@@ -43,7 +43,11 @@ def invite(slug: str) -> Response:
     except Invalid as error:
         return forms.again(_TEMPLATE, error, email=email, **_shown(site))
     page = flask.render_template(
-        _TEMPLATE, faults={}, link=links.url(token), invited=email.strip(), **_shown(site)
+        _TEMPLATE,
+        faults={},
+        link=moderators.link_url(here().settings.public_url, token),
+        invited=email.strip(),
+        **_shown(site),
     )
     return flask.make_response(page, 201)
 

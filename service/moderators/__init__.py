@@ -20,7 +20,15 @@ from service.moderators.accounts import (
     rename,
     set_role,
 )
-from service.moderators.links import Invitation, Link, Purpose, invitations, look, withdraw
+from service.moderators.links import (
+    Invitation,
+    Link,
+    Purpose,
+    invitations,
+    link_url,
+    look,
+    withdraw,
+)
 from service.moderators.passwords import LEAST_CHARACTERS
 from service.moderators.sessions import (
     SessionView,
@@ -32,7 +40,6 @@ from service.moderators.sessions import (
 )
 from service.moderators.signing import (
     accept,
-    accept_password,
     change_password,
     first_link,
     invite,
@@ -54,7 +61,6 @@ __all__ = [
     "Role",
     "SessionView",
     "accept",
-    "accept_password",
     "change_password",
     "close",
     "create",
@@ -65,6 +71,7 @@ __all__ = [
     "invitations",
     "invite",
     "join",
+    "link_url",
     "listing",
     "look",
     "members",

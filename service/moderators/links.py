@@ -65,6 +65,14 @@ class Invitation:
     expires_at: datetime
 
 
+def link_url(origin: str, token: str) -> str:
+    """Give the address to hand to somebody.
+
+    The token is in the query, which the service never logs.
+    """
+    return f"{origin}/dashboard/link?token={token}"
+
+
 def issue(
     session: Session,
     moderator_id: str,

@@ -136,23 +136,10 @@ def accept(
         _check_may_set(link)  # it may have got one meanwhile
         if "email_key" in fresh:
             _check_free(session, fresh["email_key"], link.moderator_id)
-        accept_password(session, link.moderator_id, kept, fresh)
+        _set_password(session, link.moderator_id, kept, fresh)
         if link.site_id is not None and link.role is not None:
             accounts.put_member(session, link.site_id, link.moderator_id, link.role)
         return sessions.open_session(session, link.moderator_id, user_agent, now)
-
-
-def accept_password(
-    session: Session, moderator_id: str, kept: str, values: dict[str, str] | None = None
-) -> None:
-    """Set a password's hash; what the old one had opened ends."""
-    session.execute(
-        update(Moderator)
-        .where(Moderator.id == moderator_id)
-        .values(password=kept, **(values or {}))
-    )
-    links.forget(session, moderator_id)
-    sessions.sign_out_everywhere(session, moderator_id)
 
 
 def join(
@@ -207,7 +194,7 @@ def change_password(
     backoff.succeeded(database, counted)
     renewed = passwords.hashed(new)
     with database.transaction() as session:
-        accept_password(session, person.id, renewed)
+        _set_password(session, person.id, renewed)
         return sessions.open_session(session, person.id, user_agent, utc_now())
 
 
@@ -215,6 +202,19 @@ def nobody_signed_in(session: Session) -> bool:
     """Whether no moderator has ever signed in."""
     count = select(func.count()).select_from(Moderator).where(Moderator.signed_in_at.is_not(None))
     return session.scalars(count).one() == 0
+
+
+def _set_password(
+    session: Session, moderator_id: str, kept: str, values: dict[str, str] | None = None
+) -> None:
+    """Set a password's hash; what the old one had opened ends."""
+    session.execute(
+        update(Moderator)
+        .where(Moderator.id == moderator_id)
+        .values(password=kept, **(values or {}))
+    )
+    links.forget(session, moderator_id)
+    sessions.sign_out_everywhere(session, moderator_id)
 
 
 def _check_may_set(link: Link) -> None:

@@ -121,6 +121,14 @@ class Up:
     def get(self, path: str) -> dict[str, Any]:
         return json.loads(self.read(path))  # type: ignore[no-any-return]
 
+    def sign_in_link(self) -> str:
+        """Give the path of the link for the first owner, as it was printed."""
+        found = re.search(
+            rf"http://localhost:{self.port}(/dashboard/link\?token=\S+)", self.said.read_text()
+        )
+        assert found is not None, self.said.read_text()
+        return found[1]
+
     def _owns(self, process: psutil.Process) -> bool:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -183,12 +191,18 @@ def test_the_addresses_it_prints_are_there(running: Up) -> None:
     said = running.said.read_text()
     paths = re.findall(rf"http://localhost:{running.port}(/\w+) ", said)
 
-    assert paths == ["/docs", "/readyz"]
+    assert paths == ["/docs", "/readyz", "/dashboard"]
     for path in paths:
         connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", path)
-            assert connection.getresponse().status == 200
+            assert connection.getresponse().status in (200, 308)
+
+
+def test_the_link_it_prints_lets_the_first_owner_in(running: Up) -> None:
+    page = running.read(running.sign_in_link())
+
+    assert "Choose how you sign in" in page
 
 
 def test_metrics_count_the_requests_of_all_web_processes(running: Up) -> None:
@@ -270,7 +284,7 @@ def test_a_part_that_is_killed_is_started_again_and_the_service_works(
 
 def test_it_stops_cleanly_leaves_no_process_and_finds_its_data_again(up: Up) -> None:
     up.start()
-    before = up.decided()
+    before, link = up.decided(), up.sign_in_link()
 
     assert up.stop() == 0
     assert up.family() == []
@@ -280,6 +294,9 @@ def test_it_stops_cleanly_leaves_no_process_and_finds_its_data_again(up: Up) -> 
     after = up.get(f"/api/v1/comments/{before['id']}?receipt={before['receipt']}")
     assert after["decision"] == before["decision"]
     assert up.decided()["id"] != before["id"]
+    # Nobody has signed in, so there is a new link, and the old one has ended.
+    assert "Choose how you sign in" in up.read(up.sign_in_link())
+    assert "Choose how you sign in" not in up.read(link)
 
 
 def test_told_to_stop_while_it_starts_it_leaves_no_process(up: Up) -> None:
