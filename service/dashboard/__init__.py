@@ -17,6 +17,7 @@ from service.dashboard import (
     policy,
     queue,
     refusals,
+    search,
     signing,
     template,
 )
@@ -30,7 +31,7 @@ blueprint = flask.Blueprint(
     static_folder="static",
     static_url_path="/static",
 )
-PAGES = (landing, signing, links, account, people, overview, queue, policy, model)
+PAGES = (landing, signing, links, account, people, overview, queue, search, policy, model)
 for _module in PAGES:
     blueprint.register_blueprint(_module.blueprint)
 guard.protect(blueprint)
