@@ -19,7 +19,7 @@ from service.db import new_id
 from service.errors import FieldError, HamgateError, Invalid, NotFound
 from service.here import here
 from service.moderation import BULK_MOST, Ballot, DecisionView
-from service.moderators import Role
+from service.moderators import Role, presence
 from service.policy import Status
 from service.sites import SiteView
 
@@ -121,6 +121,16 @@ def decide(slug: str) -> Response:
         outcomes = moderation.record(session, ballots, site_id=site.id)
     told = {one.comment_id: outcome for one, outcome in zip(ballots, outcomes, strict=True)}
     return _answer(slug, act_id, status.value, told)
+
+
+@blueprint.post("/sites/<slug>/presence")
+def look(slug: str) -> Response:
+    """Note which comment the person looks at, and tell what colleagues look at."""
+    site, person = require(slug, Role.VIEWER)
+    comment_id = flask.request.form.get("comment", "")[:30]
+    with here().database.transaction() as session:
+        presence.look(session, site.id, person.id, comment_id)
+        return flask.jsonify(others=presence.others(session, site.id, person.id))
 
 
 @blueprint.post("/sites/<slug>/acts/<act_id>/undo")

@@ -92,3 +92,16 @@ class SignInAttempts(Base):
     failures: Mapped[int]
     open_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class Presence(Base):
+    """The comment a moderator looked at last; one row for each moderator."""
+
+    __tablename__ = "presences"
+
+    moderator_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("moderators.id", ondelete="CASCADE"), primary_key=True
+    )
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    comment_id: Mapped[str] = mapped_column(Id)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)

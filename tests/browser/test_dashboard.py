@@ -109,6 +109,21 @@ def test_what_a_colleague_decided_meanwhile_is_not_overwritten(
     assert status_of(dashboard.database, comment) is Status.APPROVED
 
 
+def test_a_colleague_who_looks_is_named(
+    dashboard: Dashboard, somebody: Watched, colleague: Watched
+) -> None:
+    waiting(dashboard, odd_talk(2, spam=False, seed=8))
+    theirs = colleague.go(QUEUE)
+    theirs.keyboard.press("j")
+    second = theirs.locator("article[aria-current]").get_attribute("id")
+
+    mine = somebody.go(QUEUE)
+
+    mark = mine.locator(f"#{second} .looking")
+    expect(mark).to_have_text("colleague@example.org looking", timeout=15_000)
+    somebody.assert_sound()
+
+
 def test_a_campaign_is_decided_as_one(dashboard: Dashboard, somebody: Watched) -> None:
     ids = waiting(dashboard, [f"{PRAISE} {number}" for number in range(5)])
     page = somebody.go(QUEUE)

@@ -11,6 +11,7 @@ const DONE = { approved: "approved", spam: "marked as spam", rejected: "rejected
 
 let current = null;
 let wholeNext = false;
+let soon = 0;
 let last = null; // the act that can be undone, with the cards it took away
 
 const cards = () => [...queue.querySelectorAll("article")];
@@ -18,6 +19,8 @@ const cards = () => [...queue.querySelectorAll("article")];
 function select(card, { focus = true } = {}) {
   current?.removeAttribute("aria-current");
   current = card;
+  clearTimeout(soon);
+  soon = setTimeout(look, 400);
   if (!card) return;
   card.setAttribute("aria-current", "true");
   if (focus) card.focus({ preventScroll: true });
@@ -204,6 +207,26 @@ const KEYS = {
   "?": () => (keys.open ? keys.close() : keys.showModal()),
 };
 
+// Tells colleagues which comment is looked at here, and shows what they look at.
+async function look() {
+  if (document.hidden) return;
+  const body = new URLSearchParams({ comment: current?.id ?? "", csrf_token: queue.dataset.token });
+  try {
+    const answer = await fetch(queue.dataset.presence, { method: "POST", body });
+    if (!answer.ok || answer.redirected) return;
+    const { others } = await answer.json();
+    for (const card of cards()) {
+      const names = others[card.id] ?? [];
+      const mark = card.querySelector(".looking");
+      const words = names.length ? `${names.join(", ")} looking` : "";
+      if (mark.textContent !== words) mark.textContent = words;
+      mark.hidden = !names.length;
+    }
+  } catch {
+    // The network is away for a moment; the next look tells it all again.
+  }
+}
+
 function isTyping(target) {
   return (
     target.isContentEditable ||
@@ -256,3 +279,5 @@ if (pickAll) {
 }
 select(cards()[0] ?? null, { focus: false });
 showPicked();
+setInterval(look, 5000);
+document.addEventListener("visibilitychange", look);
