@@ -42,6 +42,7 @@ _LINK: Final = re.compile(
     rf"|{_HOST}(?:(?:{_BARE_ENDING})(?![\w\-@(])(?:[/?#:]{_REST}*+)?|(?:{_ENDING})/{_REST}*+)"
 )
 _SHORTENED: Final = re.compile(rf"(?<![\w@.\-/])(?:{_SHORTENER})(?![\w.\-@])(?:\s?/{_REST}*+)?")
+_SCHEME: Final = re.compile(r"^(?:https?|ftp)://")
 _NOT_A_LINK: Final = re.compile(
     r"(?:asp|ado|vb|paint|mono|lucene|log4|n?hibernate|the|of|using|for|in|to|and|a|with|"
     r"self|this|string|file|path|system)\.net$"
@@ -120,7 +121,7 @@ def take(text: str) -> tuple[str, list[str], int]:
         target = found.group().rstrip(".,;:!?)")
         if _NOT_A_LINK.match(target):
             return found.group()
-        links.append(re.sub(r"^(?:https?|ftp)://", "", target))
+        links.append(_SCHEME.sub("", target) if "://" in target else target)
         return f" {LINK} "
 
     if "://" in text or "www." in text or _DOMAIN_END.search(text):
