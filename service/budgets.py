@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from service import judging
+from service import judging, sites
 from service.db import Database, utc_now
 from service.judging import Rulebook
 from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, SITES, Site
@@ -93,8 +93,7 @@ def set_policy(
     """Put a policy in place, together with the thresholds its budget leads to."""
     expected = expect(database, scorer, shelf, site_id, policy)
     with database.transaction() as session:
-        values = policy.model_dump(mode="json", exclude_defaults=True)
-        session.execute(update(Site).where(Site.id == site_id).values(policy=values))
+        sites.set_policy(session, site_id, policy)
         book = current(session, scorer, shelf, site_id)
         store(session, site_id, book, expected.thresholds)
     return expected

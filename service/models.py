@@ -188,6 +188,7 @@ class Decision(Base):
         Index(
             "ix_decisions_human", "site_id", "decided_at", **_where(f"actor <> '{POLICY_ACTOR}'")
         ),
+        Index("ix_decisions_site_id", "site_id", "id"),
         _partial("ix_decisions_act_id", "act_id"),
         _partial("uq_decisions_undoes", "undoes", unique=True),
     )
@@ -208,6 +209,21 @@ class Decision(Base):
     decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
     act_id: Mapped[str | None] = mapped_column(Id)
     undoes: Mapped[str | None] = mapped_column(Id)
+
+
+class SettingChange(Base):
+    """The recorded change of one setting of a site; append-only."""
+
+    __tablename__ = "setting_changes"
+    __table_args__ = (Index("ix_setting_changes_site_id", "site_id", "id"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    site_id: Mapped[str] = mapped_column(Id, ForeignKey("sites.id", ondelete="CASCADE"))
+    actor: Mapped[str] = mapped_column(String(60))
+    setting: Mapped[str] = mapped_column(String(60))
+    before: Mapped[Any] = mapped_column(Json, nullable=True)
+    after: Mapped[Any] = mapped_column(Json, nullable=True)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Campaign(Base):

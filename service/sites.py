@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from service.db import db_now, new_id, utc_now
 from service.errors import FieldError, Invalid, NotFound, Unauthenticated
-from service.models import ApiKey, Site
+from service.models import ApiKey, SettingChange, Site
 from service.policy import Policy
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -114,8 +114,28 @@ def find_by_id(session: Session, site_id: str) -> SiteView:
     return _view(site)
 
 
-def set_policy(session: Session, site_id: str, policy: Policy) -> None:
-    """Put a new policy in place of the old one, for comments decided from now on."""
+def set_policy(session: Session, site_id: str, policy: Policy, *, actor: str = "operator") -> None:
+    """Put a new policy in place of the old one, for comments decided from now on.
+
+    What changes is noted for good: each setting, before and after, and by whom.
+    """
+    before = Policy.model_validate(
+        session.scalar(select(Site.policy).where(Site.id == site_id)) or {}
+    ).model_dump(mode="json")
+    after = policy.model_dump(mode="json")
+    session.add_all(
+        SettingChange(
+            id=new_id("set"),
+            site_id=site_id,
+            actor=actor,
+            setting=name,
+            before=before[name],
+            after=value,
+            changed_at=utc_now(),
+        )
+        for name, value in after.items()
+        if value != before[name]
+    )
     values = policy.model_dump(mode="json", exclude_defaults=True)
     session.execute(update(Site).where(Site.id == site_id).values(policy=values))
 

@@ -9,6 +9,7 @@ import flask
 from service.dashboard import (
     account,
     guard,
+    history,
     landing,
     links,
     model,
@@ -31,7 +32,7 @@ blueprint = flask.Blueprint(
     static_folder="static",
     static_url_path="/static",
 )
-PAGES = (landing, signing, links, account, people, overview, queue, search, policy, model)
+PAGES = (landing, signing, links, account, people, overview, queue, search, history, policy, model)
 for _module in PAGES:
     blueprint.register_blueprint(_module.blueprint)
 guard.protect(blueprint)

@@ -72,10 +72,10 @@ def preview(slug: str, preview_id: str) -> str:
 @blueprint.post("/sites/<slug>/policy/previews/<preview_id>/save")
 def save(slug: str, preview_id: str) -> Response:
     """Put the policy that was looked at in place."""
-    site, _ = require(slug, Role.OWNER)
+    site, person = require(slug, Role.OWNER)
     with here().database.transaction() as session:
         wanted = previews.get(session, site.id, preview_id).policy
-        sites.set_policy(session, site.id, wanted)
+        sites.set_policy(session, site.id, wanted, actor=person.actor)
     return flask.redirect(flask.url_for("dashboard.policy.show", slug=slug, saved=1), 303)
 
 

@@ -29,6 +29,7 @@ NAVIGATION = (
     Entry("Overview", "dashboard.overview.show", Role.VIEWER),
     Entry("Queue", "dashboard.queue.show", Role.VIEWER),
     Entry("Comments", "dashboard.search.show", Role.VIEWER),
+    Entry("History", "dashboard.history.show", Role.VIEWER),
     Entry("Policy", "dashboard.policy.show", Role.VIEWER),
     Entry("Model", "dashboard.model.show", Role.VIEWER),
     Entry("People", "dashboard.people.show", Role.OWNER),

@@ -232,6 +232,7 @@ def test_a_bad_policy_says_what_is_wrong_beside_the_field(somebody: Watched) -> 
         ("overview", "/dashboard/sites/blog/"),
         ("queue", QUEUE),
         ("comments", "/dashboard/sites/blog/comments?words=lantern&score_from=0"),
+        ("history", "/dashboard/sites/blog/history?all=1"),
         ("policy", "/dashboard/sites/blog/policy"),
         ("model", "/dashboard/sites/blog/model"),
         ("people", "/dashboard/sites/blog/people"),

@@ -1,0 +1,86 @@
+"""The history page: who changed what; undone from here, and taken along as a file."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+
+import flask
+from flask import Blueprint, Response
+
+from service import audit
+from service.audit import Entry
+from service.dashboard.session import require
+from service.errors import NotFound
+from service.here import here
+from service.moderators import Role
+
+blueprint = Blueprint("history", __name__)
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))
+_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
+
+
+@blueprint.get("/sites/<slug>/history")
+def show(slug: str) -> str:
+    """Show people's decisions, or all, and the changes of settings."""
+    site, person = require(slug, Role.VIEWER)
+    people_only = "all" not in flask.request.args
+    before = flask.request.args.get("before")
+    with here().database.reading() as session:
+        rows = audit.decisions(session, site.id, people_only=people_only, before=before)
+        changed = audit.settings(session, site.id) if before is None else []
+    return flask.render_template(
+        "history.html",
+        site=site,
+        person=person,
+        may_decide=person.may(site.id, Role.MODERATOR),
+        rows=rows,
+        settings=changed,
+        people_only=people_only,
+        more=rows[-1].id if len(rows) == audit.PAGE else None,
+    )
+
+
+@blueprint.get("/sites/<slug>/history.<kind>")
+def export(slug: str, kind: str) -> Response:
+    """Give all of it as a file, row by row."""
+    site, _ = require(slug, Role.OWNER)
+    if kind not in _TYPES:
+        raise NotFound("the history comes as history.csv or history.jsonl")
+    write = _csv if kind == "csv" else _jsonl
+    answer = Response(flask.stream_with_context(write(_entries(site.id))), mimetype=_TYPES[kind])
+    answer.headers["Content-Disposition"] = f'attachment; filename="{slug}-history.{kind}"'
+    return answer
+
+
+def _entries(site_id: str) -> Iterator[Entry]:
+    with here().database.reading() as session:
+        yield from audit.everything(session, site_id)
+
+
+def _jsonl(entries: Iterator[Entry]) -> Iterator[str]:
+    for entry in entries:
+        yield json.dumps(dataclasses.asdict(entry), default=str, ensure_ascii=False) + "\n"
+
+
+def _csv(entries: Iterator[Entry]) -> Iterator[str]:
+    yield _line(_COLUMNS)
+    for entry in entries:
+        values = dataclasses.astuple(entry)
+        yield _line(tuple(_cell(value) for value in values))
+
+
+def _cell(value: object) -> str:
+    """Write a value so that no spreadsheet takes a stranger's text for a formula."""
+    if value is None:
+        return ""
+    written = value if isinstance(value, str) else json.dumps(value, default=str)
+    return f"'{written}" if written.startswith(("=", "+", "-", "@", "\t", "\r")) else written
+
+
+def _line(values: tuple[str, ...]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(values)
+    return buffer.getvalue()
