@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, ModelChange, SettingChange
 
@@ -64,6 +64,7 @@ def decisions(
         before: only those older than the decision with this id.
         most: how many.
     """
+    undoing = aliased(DECISIONS)
     query = (
         select(
             DECISIONS.c.id,
@@ -75,10 +76,12 @@ def decisions(
             DECISIONS.c.reason,
             DECISIONS.c.act_id,
             DECISIONS.c.undoes,
+            undoing.c.id.label("undone"),
             COMMENTS.c.name,
             COMMENTS.c.body,
         )
         .join(COMMENTS, COMMENTS.c.id == DECISIONS.c.comment_id)
+        .outerjoin(undoing, undoing.c.undoes == DECISIONS.c.id)
         .where(DECISIONS.c.site_id == site_id)
         .order_by(DECISIONS.c.id.desc())
         .limit(most)
@@ -97,7 +100,7 @@ def decisions(
             before=row.old_status,
             after=row.status,
             reason=row.reason,
-            act_id=None if row.undoes else row.act_id,
+            act_id=None if row.undoes or row.undone else row.act_id,
             about=f"{row.name}: {' '.join(row.body.split())[:80]}",
         )
         for row in session.execute(query)

@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 
 from service import audit
 from service.audit import Entry
-from service.dashboard.session import require
+from service.dashboard.session import names, require
 from service.errors import NotFound
 from service.here import here
 from service.moderators import Role
@@ -31,6 +31,7 @@ def show(slug: str) -> str:
     with here().database.reading() as session:
         rows = audit.decisions(session, site.id, people_only=people_only, before=before)
         changed = audit.settings(session, site.id) if before is None else []
+        called = names(session, site.id)
     return flask.render_template(
         "history.html",
         site=site,
@@ -38,6 +39,7 @@ def show(slug: str) -> str:
         may_decide=person.may(site.id, Role.MODERATOR),
         rows=rows,
         settings=changed,
+        names=called,
         people_only=people_only,
         more=rows[-1].id if len(rows) == audit.PAGE else None,
     )

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from service import comments, moderation, queue
 from service.dashboard import showing
-from service.dashboard.session import own_path, require
+from service.dashboard.session import names, own_path, require
 from service.db import new_id
 from service.errors import FieldError, HamgateError, Invalid, NotFound
 from service.here import here
@@ -84,6 +84,7 @@ def comment(slug: str, comment_id: str) -> str:
     with here().database.reading() as session:
         view = comments.get(session, comment_id, site_id=site.id)
         history = moderation.history(session, site.id, comment_id)
+        called = names(session, site.id)
     undone = {one.undoes for one in history}
     return flask.render_template(
         "comment.html",
@@ -93,6 +94,7 @@ def comment(slug: str, comment_id: str) -> str:
         comment=view,
         history=history[::-1],
         undone=undone,
+        names=called,
         done=_done(),
     )
 

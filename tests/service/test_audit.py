@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from classifier.structure import FACTS
-from service import audit, moderators, sites, versions
+from service import audit, moderation, moderators, sites, versions
 from service.config import Settings
 from service.db import Database, utc_now
 from service.moderators import Role
@@ -54,6 +54,21 @@ def test_decisions_are_listed_newest_first_with_who_and_why(
     )  # fmt: skip
     assert mine.about == f"Ada: {HAM}"
     assert [one.actor for one in everybody] == ["moderator:m1", "policy"]
+
+
+def test_what_was_undone_cannot_be_undone_again(
+    database: Database, scorer: Scorer, settings: Settings, site: SiteView
+) -> None:
+    comment = make_comment(database, site, body=HAM)
+    classification.drain(database, scorer, settings)
+    decide(database, [comment], Status.SPAM, "moderator:m1", act_id="act_1")
+    with database.transaction() as session:
+        moderation.undo(session, site.id, "act_1", "moderator:m1")
+
+    with database.reading() as session:
+        found = audit.decisions(session, site.id)
+
+    assert [(one.reason, one.act_id) for one in found] == [("undone", None), ("said so", None)]
 
 
 def test_pages_of_decisions_follow_each_other(
