@@ -75,44 +75,48 @@ def admit(database: Database, subjects: Sequence[Subject], *, now: datetime | No
         RateLimited: it came too early for one of the subjects; nothing was counted.
     """
     with database.transaction() as session:
+        long_ago = now - _FORGOTTEN_AFTER if now else db_now(-_FORGOTTEN_AFTER.total_seconds())
+        session.execute(delete(SignInAttempts).where(SignInAttempts.last_at < long_ago))
+        rows = _locked(session, subjects, now)
+        # Only now: who waited for a lock would else be earlier than who had it.
         now = now or session.scalars(select(db_now())).one()
-        session.execute(
-            delete(SignInAttempts).where(SignInAttempts.last_at < now - _FORGOTTEN_AFTER)
-        )
-        # In one order everywhere, or two tries could wait for each other.
-        ordered = sorted(subjects, key=lambda subject: subject.key)
-        rows = {subject.key: _locked(session, subject, now) for subject in ordered}
         wait = max((row.open_at - now).total_seconds() for row in rows.values())
         if wait > 0:
-            seconds = math.ceil(wait)
-            raise RateLimited("too many tries", retry_after_seconds=seconds)
-        for subject in ordered:
-            failures = rows[subject.key].failures + 1
+            raise RateLimited("too many tries", retry_after_seconds=math.ceil(wait))
+        for subject, row in rows.items():
+            failures = row.failures + 1
             _set(session, subject, failures, open_at=now + subject.delay(failures), now=now)
 
 
 def succeeded(database: Database, subjects: Sequence[Subject]) -> None:
     """Take back the count of a try that was none of a stranger."""
     with database.transaction() as session:
+        rows = _locked(session, subjects, None)
         now = session.scalars(select(db_now())).one()
-        for subject in sorted(subjects, key=lambda subject: subject.key):
-            if subject.shared:
-                row = _locked(session, subject, now)
-                _set(session, subject, max(0, row.failures - 1), open_at=now, now=now)
-            else:
-                session.execute(delete(SignInAttempts).where(SignInAttempts.subject == subject.key))
+        for subject, row in rows.items():
+            # Set, not deleted: a try at the same moment may be waiting for the row.
+            failures = max(0, row.failures - 1) if subject.shared else 0
+            _set(session, subject, failures, open_at=now, now=now)
 
 
-def _locked(session: Session, subject: Subject, now: datetime) -> SignInAttempts:
+def _locked(
+    session: Session, subjects: Sequence[Subject], now: datetime | None
+) -> dict[Subject, SignInAttempts]:
+    """Give the rows of the subjects, made where there are none, to this transaction alone."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(
-        dialect.insert(SignInAttempts)
-        .values(subject=subject.key, failures=0, open_at=now, last_at=now)
-        .on_conflict_do_nothing()
-    )
-    return session.scalars(
-        select(SignInAttempts).where(SignInAttempts.subject == subject.key).with_for_update()
-    ).one()
+    moment = now or db_now()
+    rows = {}
+    # In one order everywhere, or two tries could wait for each other.
+    for subject in sorted(subjects, key=lambda subject: subject.key):
+        session.execute(
+            dialect.insert(SignInAttempts)
+            .values(subject=subject.key, failures=0, open_at=moment, last_at=moment)
+            .on_conflict_do_nothing()
+        )
+        rows[subject] = session.scalars(
+            select(SignInAttempts).where(SignInAttempts.subject == subject.key).with_for_update()
+        ).one()
+    return rows
 
 
 def _set(

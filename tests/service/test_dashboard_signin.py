@@ -52,6 +52,8 @@ MATRIX = {
     "POST /dashboard/sites/<slug>/presence": "viewer",
     "POST /dashboard/sites/<slug>/decisions": "moderator",
     "POST /dashboard/sites/<slug>/acts/<act_id>/undo": "moderator",
+    "GET /dashboard/sites/<slug>/history": "viewer",
+    "GET /dashboard/sites/<slug>/history.<kind>": "owner",
     "GET /dashboard/sites/<slug>/policy": "viewer",
     "POST /dashboard/sites/<slug>/policy": "owner",
     "GET /dashboard/sites/<slug>/policy/previews/<preview_id>": "viewer",
