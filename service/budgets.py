@@ -33,6 +33,8 @@ from service.versions import Shelf
 _POPULATION_MOST = 4000
 _POPULATION_DAYS = 90
 _LIKELY = 0.5
+# Decisions of people before thresholds may fall below those of the shipped model.
+_HEARD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,11 @@ def expect_of(
         _goodness(decided, approved, score)
         for decided, approved, score in zip(people.decided, people.approved, scores, strict=True)
     ]
-    chosen = thresholds(scores, budget, scorer.thresholds(budget), goodness)
+    default = scorer.thresholds(budget)
+    chosen = thresholds(scores, budget, default, goodness)
+    if sum(decided is not None for decided in people.decided) < _HEARD:
+        # The scores alone cannot be evidence that lower scores would do.
+        chosen = Thresholds(max(chosen.hold, default.hold), max(chosen.spam, default.spam))
     return Expectation(
         thresholds=chosen,
         outlook=outlook(scores, [good < _LIKELY for good in goodness], chosen),

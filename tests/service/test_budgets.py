@@ -97,20 +97,26 @@ def test_a_policy_is_saved_with_what_its_budget_leads_to(
 
 
 def test_a_held_comment_nobody_has_read_counts_by_its_score() -> None:
-    scores = [0.1] * 100 + [0.6] * 10
-    decided: list[bool | None] = [None] * 110
-    approved = [True] * 100 + [False] * 10
-    people = budgets.Population([], [], decided, approved, [None] * 110, 1.0)
+    def hold(undecided: int) -> float:
+        scores = [0.1] * 100 + [0.6] * undecided
+        decided: list[bool | None] = [False] * 100 + [None] * undecided
+        approved = [True] * 100 + [False] * undecided
+        people = budgets.Population([], [], decided, approved, [None] * len(scores), 1.0)
+        return budgets.expect_of(people, Budget(held=0.02), Scorer(), scores).thresholds.hold
 
-    held = budgets.expect_of(people, Budget(held=0.02), Scorer(), scores)
-    read = budgets.expect_of(
-        budgets.Population([], [], decided, [True] * 110, [None] * 110, 1.0),
-        Budget(held=0.02),
-        Scorer(),
-        scores,
-    )
+    # Each of them is good with a chance of .4: five are 2 of 102, six are more than 2 %.
+    assert hold(5) <= 0.6
+    assert hold(6) > 0.6
 
-    # Four of ten are likely good: holding them all would hold 4 of 104, more than 2 %.
-    assert held.thresholds.hold > 0.6
-    assert read.thresholds.hold > 0.6
-    assert held.outlook.spam_passed == 1.0
+
+def test_thresholds_fall_below_the_shipped_ones_only_with_people_behind_them() -> None:
+    scores = [0.01] * 3000
+    default = Scorer().thresholds(Budget())
+
+    def chosen(decided: int) -> float:
+        said: list[bool | None] = [False] * decided + [None] * (3000 - decided)
+        people = budgets.Population([], [], said, [True] * 3000, [None] * 3000, 1.0)
+        return budgets.expect_of(people, Budget(), Scorer(), scores).thresholds.spam
+
+    assert chosen(99) == default.spam
+    assert chosen(100) == 0.9
