@@ -233,7 +233,7 @@ def test_the_doctor_finds_nothing_wrong_with_it(running: Up) -> None:
         )
         grades = [check["grade"] for check in json.loads(ended.stdout)["checks"]]
         assert ended.returncode == ("fail" in grades)
-        return grades == ["ok"] * 8
+        return set(grades) == {"ok"}
 
     wait_until(well)
 
