@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from service import comments, queue
 from service.jobs import Job
@@ -257,9 +257,16 @@ def test_every_page_is_sound_at_every_width(
 
 
 def test_a_page_weighs_little(somebody: Watched) -> None:
-    weights: list[int] = []
-    somebody.page.on("response", lambda answer: weights.append(len(answer.body())))
+    answers: list[Response] = []
+    somebody.page.on("response", answers.append)
 
-    somebody.go(QUEUE)
+    page = somebody.go(QUEUE)
+    page.wait_for_load_state("networkidle")
 
-    assert 0 < sum(weights) <= 100_000
+    assert {answer.url.rpartition("/")[2].partition("?")[0] for answer in answers} >= {
+        "queue",
+        "queue.js",
+        "review.css",
+        "dashboard.css",
+    }
+    assert sum(len(answer.body()) for answer in answers) <= 100_000
