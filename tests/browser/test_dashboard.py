@@ -258,7 +258,11 @@ def test_every_page_is_sound_at_every_width(
 
 def test_a_page_weighs_little(somebody: Watched) -> None:
     answers: list[Response] = []
-    somebody.page.on("response", answers.append)
+
+    def note(answer: Response) -> None:
+        answers.append(answer)
+
+    somebody.page.on("response", note)
 
     page = somebody.go(QUEUE)
     page.wait_for_load_state("networkidle")
