@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from service import budgets, judging, versions
+from service import budgets, judging, moderation, versions
 from service.db import Database, utc_now
 from service.judging import Judgement, Rulebook
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR
+from service.models import COMMENTS, DECISIONS
 from service.policy import Policy, Status, Thresholds
 from service.scoring import Scorer
 from service.versions import Shelf
@@ -167,7 +167,7 @@ def _judge(session: Session, scorer: Scorer, found: Backtest, rows: list[Row[Any
 
 
 def _decided(row: Row[Any]) -> Status | None:
-    if row.actor in (None, POLICY_ACTOR) or row.status not in (Status.APPROVED, Status.SPAM):
+    if not moderation.is_person(row.actor) or row.status not in (Status.APPROVED, Status.SPAM):
         return None
     return Status(row.status)
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session, aliased
 
-from service import judging, sites
+from service import judging, moderation, sites
 from service.db import Database, utc_now
 from service.judging import Rulebook
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, SITES, Site
+from service.models import COMMENTS, DECISIONS, SITES, Site, is_automatic
 from service.policy import Policy, Status
 from service.scoring import (
     Budget,
@@ -162,11 +162,7 @@ def population(session: Session, site_id: str) -> Population:
         .outerjoin(last, last.c.id == COMMENTS.c.decision_id)
         .outerjoin(
             machine,
-            and_(
-                machine.c.comment_id == COMMENTS.c.id,
-                machine.c.comment_revision == COMMENTS.c.revision,
-                machine.c.actor == POLICY_ACTOR,
-            ),
+            is_automatic(machine),
         )
         .where(
             COMMENTS.c.site_id == site_id,
@@ -183,7 +179,7 @@ def population(session: Session, site_id: str) -> Population:
         contents=[case.content for case in cases],
         decided=[
             row.status == Status.SPAM
-            if row.actor not in (None, POLICY_ACTOR) and row.status != Status.PENDING
+            if moderation.is_person(row.actor) and row.status != Status.PENDING
             else None
             for row in rows
         ],

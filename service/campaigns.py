@@ -22,10 +22,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from service.db import new_id, utc_now
+from service.db import insert_into, new_id, utc_now
 from service.models import BANDS, CAMPAIGNS, COMMENTS
 from service.scoring import Sketch, is_echo
 
@@ -121,9 +121,8 @@ def keep(session: Session, places: Sequence[Place]) -> None:
         )
         # In the order of the bands: two workers then wait for each other one way only.
         bands = sorted((band, group.id) for group in fresh for band in group.sketch.bands)
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
         connection.execute(
-            dialect.insert(BANDS).on_conflict_do_nothing(),
+            insert_into(connection, BANDS).on_conflict_do_nothing(),
             [{"band": band, "campaign_id": campaign_id} for band, campaign_id in bands],
         )
     if grown:

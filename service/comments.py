@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service import text
-from service.db import db_now, new_id, ring_after, utc_now
+from service.db import db_now, insert_into, new_id, ring_after, utc_now
 from service.errors import (
     Closed,
     Duplicate,
@@ -312,8 +311,7 @@ def _insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, 
     """Insert what does not conflict, and give its ids."""
     if not rows:
         return set()
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = insert_into(connection, table).on_conflict_do_nothing()
     if table is COMMENTS:
         statement = statement.values(classify_at=db_now())
     return set(connection.scalars(statement.returning(table.c.id), rows))

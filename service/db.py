@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import DateTime, Dialect, Float, MetaData, create_engine, event, literal
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -108,6 +109,12 @@ def new_id(prefix: str) -> str:
     generator is seeded by the operating system, anew in every forked child.
     """
     return f"{prefix}_{int(time.time() * 1000):012x}{random.getrandbits(56):014x}"
+
+
+def insert_into(connection: Connection, table: Any) -> Any:
+    """Give an INSERT of this database's own dialect, which knows ON CONFLICT."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
 
 
 def ring_after(connection: Connection, job: Job) -> None:

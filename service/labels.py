@@ -21,12 +21,14 @@ from sqlalchemy.orm import Session, aliased
 from service.db import new_id, utc_now
 from service.errors import NotFound
 from service.models import (
+    AUTHOR_ACTOR,
     COMMENTS,
     DECISIONS,
     POLICY_ACTOR,
     THREADS,
     LabelRelease,
     Site,
+    is_automatic,
 )
 from service.policy import Status
 
@@ -36,6 +38,7 @@ _SHARE = 5
 _SURPRISED_AT = 0.5
 # Near-duplicates teach the same thing; more of them would only weigh it more.
 _ALIKE_MOST = 20
+_COUNT_MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Labelled:
         decided_at: when.
         score: what the classifier had given it, 0-1, `None` if nothing.
         campaign_id: the near-duplicates it belongs to, if any.
-        name, email, url, body, page_title, echoes: what the classifier sees of it.
+        name, email_normalised, url, body, page_title, echoes: what the classifier sees of it.
         confirmed: whether another person has decided the same, on it or on a near-duplicate.
     """
 
@@ -60,7 +63,7 @@ class Labelled:
     score: float | None
     campaign_id: str | None
     name: str
-    email: str
+    email_normalised: str
     url: str | None
     body: str
     page_title: str | None
@@ -171,22 +174,31 @@ def release(session: Session, site_id: str, actor: str) -> int:
     return count
 
 
-def count_since(session: Session, site_id: str, since: datetime | None, most: int) -> int:
-    """Count people's decisions after a moment, up to `most`."""
-    fresh = select(DECISIONS.c.id).where(
+def count(
+    session: Session,
+    site_id: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    most: int = _COUNT_MOST,
+) -> int:
+    """Count people's decisions after one moment and up to another, no further than `most`."""
+    found = select(DECISIONS.c.id).where(
         DECISIONS.c.site_id == site_id,
         _is_human(),
         DECISIONS.c.status.in_((Status.APPROVED, Status.SPAM)),
     )
     if since is not None:
-        fresh = fresh.where(DECISIONS.c.decided_at > since)
-    return session.scalar(select(func.count()).select_from(fresh.limit(most).subquery())) or 0
+        found = found.where(DECISIONS.c.decided_at > since)
+    if until is not None:
+        found = found.where(DECISIONS.c.decided_at <= until)
+    return session.scalar(select(func.count()).select_from(found.limit(most).subquery())) or 0
 
 
 def _is_human() -> ColumnElement[bool]:
     """The condition that a person decided, not about their own comment, and it stands."""
     return and_(
-        DECISIONS.c.actor != POLICY_ACTOR, DECISIONS.c.actor != "author", _stands(DECISIONS)
+        DECISIONS.c.actor != POLICY_ACTOR, DECISIONS.c.actor != AUTHOR_ACTOR, _stands(DECISIONS)
     )
 
 
@@ -231,11 +243,7 @@ def _all(session: Session, site_id: str) -> list[Labelled]:
         .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
         .outerjoin(
             machine,
-            and_(
-                machine.c.comment_id == DECISIONS.c.comment_id,
-                machine.c.comment_revision == DECISIONS.c.comment_revision,
-                machine.c.actor == POLICY_ACTOR,
-            ),
+            is_automatic(machine),
         )
         .where(
             DECISIONS.c.site_id == site_id,
@@ -256,7 +264,7 @@ def _all(session: Session, site_id: str) -> list[Labelled]:
             score=row[4],
             campaign_id=row[5],
             name=row[6],
-            email=row[7],
+            email_normalised=row[7],
             url=row[8],
             body=row[9],
             page_title=row[10],

@@ -24,7 +24,6 @@ from service.models import SITES, ModelVersion, Site
 from service.policy import Policy
 from service.scoring import (
     Budget,
-    Content,
     Example,
     Label,
     Scorer,
@@ -117,9 +116,7 @@ def due(session: Session, scorer: Scorer, settings: Settings) -> list[str]:
         if version.partition("+")[0] != scorer.version or tuple(budget) != wanted:
             found.append(site_id)
             continue
-        known = 0 if learnt_at is None else _human_decisions(session, site_id, learnt_at)
-        needed = max(settings.train_after, known // _GROWTH)
-        if labels.count_since(session, site_id, learnt_at, needed) >= needed:
+        if _has_grown(session, site_id, learnt_at, settings.train_after):
             found.append(site_id)
     return found
 
@@ -188,14 +185,7 @@ def _teach(
 def example(one: Labelled) -> Example:
     """Give a label as the classifier learns it; near-duplicates form a group."""
     return Example(
-        content=Content(
-            body=one.body,
-            author_name=one.name,
-            author_url=one.url or "",
-            email=one.email,
-            page_title=one.page_title or "",
-            echoes=one.echoes,
-        ),
+        content=judging.content(one, one.page_title, one.echoes),
         label=Label.SPAM if one.is_spam else Label.HAM,
         group=one.campaign_id or one.comment_id,
     )
@@ -212,9 +202,13 @@ def _taught_until(session: Session, site_id: str, number: int) -> datetime | Non
     )
 
 
-def _human_decisions(session: Session, site_id: str, until: datetime) -> int:
-    everything = labels.count_since(session, site_id, None, 1_000_000)
-    return everything - labels.count_since(session, site_id, until, 1_000_000)
+def _has_grown(session: Session, site_id: str, learnt_at: datetime | None, after: int) -> bool:
+    """Whether people have decided enough since; most sites are told by the first, short count."""
+    if labels.count(session, site_id, since=learnt_at, most=after) < after:
+        return False
+    known = 0 if learnt_at is None else labels.count(session, site_id, until=learnt_at)
+    needed = known // _GROWTH
+    return needed <= after or labels.count(session, site_id, since=learnt_at, most=needed) >= needed
 
 
 @dataclass(frozen=True, slots=True)

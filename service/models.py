@@ -12,13 +12,16 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
+    FromClause,
     Index,
     LargeBinary,
     String,
     Table,
     Text,
     UniqueConstraint,
+    and_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,6 +36,7 @@ Json = JSON().with_variant(JSONB(), "postgresql")
 JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 POLICY_ACTOR = "policy"
+AUTHOR_ACTOR = "author"
 # What a person is asked about: pending, and looked at by the classifier as far as it could.
 _QUEUED = "status = 'pending' AND queue_at IS NOT NULL"
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
@@ -338,3 +342,12 @@ SHADOW_RULINGS = cast(Table, ShadowRuling.__table__)
 THREADS = cast(Table, Thread.__table__)
 COMMENTS = cast(Table, Comment.__table__)
 DECISIONS = cast(Table, Decision.__table__)
+
+
+def is_automatic(decision: FromClause) -> ColumnElement[bool]:
+    """The condition that a decision is the rules' own, on a comment's text as it stands."""
+    return and_(
+        decision.c.comment_id == COMMENTS.c.id,
+        decision.c.comment_revision == COMMENTS.c.revision,
+        decision.c.actor == POLICY_ACTOR,
+    )

@@ -16,7 +16,14 @@ from sqlalchemy.orm import Session
 
 from service.db import UtcDateTime, db_now, new_id, utc_now
 from service.errors import HamgateError, NotFound, Stale
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, SHADOW_RULINGS, Comment
+from service.models import (
+    AUTHOR_ACTOR,
+    COMMENTS,
+    DECISIONS,
+    POLICY_ACTOR,
+    SHADOW_RULINGS,
+    Comment,
+)
 from service.policy import Ruling, Status
 
 BULK_MOST = 500
@@ -149,6 +156,11 @@ def record(
             ],
         )
     return outcome
+
+
+def is_person(actor: str | None) -> bool:
+    """Whether a decision's actor is a person who judges, not a machine, not the author."""
+    return actor not in (None, POLICY_ACTOR, AUTHOR_ACTOR)
 
 
 def undo(

@@ -9,12 +9,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from service import queue
+from service import moderation, queue
 from service.db import utc_now
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR
+from service.models import COMMENTS, DECISIONS, is_automatic
 from service.policy import Status
 
 DAYS = 14
@@ -69,11 +69,7 @@ def of_site(session: Session, site_id: str) -> Overview:
         )
         .outerjoin(
             machine,
-            and_(
-                machine.c.comment_id == COMMENTS.c.id,
-                machine.c.comment_revision == COMMENTS.c.revision,
-                machine.c.actor == POLICY_ACTOR,
-            ),
+            is_automatic(machine),
         )
         .outerjoin(last, last.c.id == COMMENTS.c.decision_id)
         .where(
@@ -91,7 +87,7 @@ def of_site(session: Session, site_id: str) -> Overview:
             continue
         ruled = Status(row.ruled)
         found.decided[ruled] += 1
-        if row.actor not in (None, POLICY_ACTOR, "author"):
+        if moderation.is_person(row.actor):
             found.corrected[(ruled, Status(row.said))] += 1
             if ruled is Status.PENDING:
                 waited.append((row.decided_at - row.created_at).total_seconds())

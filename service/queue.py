@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, String, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, THREADS
+from service.models import COMMENTS, DECISIONS, THREADS, is_automatic
 from service.policy import Status
 
 PAGE_MOST = 50
@@ -94,8 +94,7 @@ def page(
 
 def members(session: Session, site_id: str, campaign_id: str) -> list[Waiting]:
     """Give those of a campaign that wait on a site, up to 500."""
-    conditions = [*_here(site_id), COMMENTS.c.campaign_id == campaign_id]
-    return _rows(session, site_id, conditions, MEMBERS_MOST)
+    return _rows(session, site_id, _of(site_id, campaign_id), MEMBERS_MOST)
 
 
 def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
@@ -105,8 +104,7 @@ def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Wai
 
 def count(session: Session, site_id: str) -> int:
     """Count what waits, up to `COUNT_MOST`."""
-    some = select(COMMENTS.c.id).where(*_here(site_id)).limit(COUNT_MOST)
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return _count(session, _here(site_id))
 
 
 def _next(site_id: str, after: Cursor | None, without: set[str], most: int) -> Select[Any]:
@@ -133,21 +131,24 @@ def _next(site_id: str, after: Cursor | None, without: set[str], most: int) -> S
 def _was_shown(session: Session, site_id: str, campaign_id: str, place: Cursor) -> bool:
     """Whether a campaign has a member that waits before a place, on an earlier page."""
     earlier = select(COMMENTS.c.id).where(
-        *_here(site_id),
-        COMMENTS.c.campaign_id == campaign_id,
+        *_of(site_id, campaign_id),
         tuple_(COMMENTS.c.queue_at, COMMENTS.c.id) < tuple_(*place),
     )
     return session.scalar(earlier.limit(1)) is not None
 
 
-def _queued(table: Any) -> tuple[ColumnElement[bool], ...]:
-    """What a partial index knows as waiting; in its words, or it would not be used."""
-    pending = literal(Status.PENDING.value, String(8), literal_execute=True)
-    return (table.c.status == pending, table.c.queue_at.is_not(None))
-
-
 def _here(site_id: str) -> list[ColumnElement[bool]]:
-    return [COMMENTS.c.site_id == site_id, *_queued(COMMENTS)]
+    """The conditions of waiting on a site, in the partial index's words, or it were not used."""
+    pending = literal(Status.PENDING.value, String(8), literal_execute=True)
+    return [
+        COMMENTS.c.site_id == site_id,
+        COMMENTS.c.status == pending,
+        COMMENTS.c.queue_at.is_not(None),
+    ]
+
+
+def _of(site_id: str, campaign_id: str) -> list[ColumnElement[bool]]:
+    return [*_here(site_id), COMMENTS.c.campaign_id == campaign_id]
 
 
 def _rows(
@@ -177,11 +178,7 @@ def _rows(
         .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
         .outerjoin(
             machine,
-            and_(
-                machine.c.comment_id == COMMENTS.c.id,
-                machine.c.comment_revision == COMMENTS.c.revision,
-                machine.c.actor == POLICY_ACTOR,
-            ),
+            is_automatic(machine),
         )
         .where(*conditions)
         .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
@@ -189,7 +186,7 @@ def _rows(
     ).all()
     histories = _histories(session, site_id, {row.email_normalised for row in rows})
     alike = {
-        campaign_id: _alike(session, site_id, campaign_id)
+        campaign_id: _count(session, _of(site_id, campaign_id))
         for campaign_id in {row.campaign_id for row in rows} - {None}
     }
     return [
@@ -217,12 +214,8 @@ def _rows(
     ]
 
 
-def _alike(session: Session, site_id: str, campaign_id: str) -> int:
-    some = (
-        select(COMMENTS.c.id)
-        .where(*_here(site_id), COMMENTS.c.campaign_id == campaign_id)
-        .limit(COUNT_MOST)
-    )
+def _count(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
+    some = select(COMMENTS.c.id).where(*conditions).limit(COUNT_MOST)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 

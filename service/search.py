@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR, THREADS
+from service.models import COMMENTS, DECISIONS, THREADS, is_automatic
 from service.policy import Status
 
 WINDOW = 20_000
@@ -167,11 +167,7 @@ def _within(window: Any, filters: Filters) -> Select[Any]:
         .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
         .outerjoin(
             machine,
-            and_(
-                machine.c.comment_id == COMMENTS.c.id,
-                machine.c.comment_revision == COMMENTS.c.revision,
-                machine.c.actor == POLICY_ACTOR,
-            ),
+            is_automatic(machine),
         )
         .where(*conditions)
     )

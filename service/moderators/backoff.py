@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from service.db import Database, db_now
+from service.db import Database, db_now, insert_into
 from service.errors import RateLimited
 from service.moderators.tables import SignInAttempts
 
@@ -103,13 +102,12 @@ def _locked(
     session: Session, subjects: Sequence[Subject], now: datetime | None
 ) -> dict[Subject, SignInAttempts]:
     """Give the rows of the subjects, made where there are none, to this transaction alone."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     moment = now or db_now()
     rows = {}
     # In one order everywhere, or two tries could wait for each other.
     for subject in sorted(subjects, key=lambda subject: subject.key):
         session.execute(
-            dialect.insert(SignInAttempts)
+            insert_into(session.connection(), SignInAttempts)
             .values(subject=subject.key, failures=0, open_at=moment, last_at=moment)
             .on_conflict_do_nothing()
         )

@@ -7,10 +7,9 @@ network is forgotten after half a minute; a decision needs no presence and is no
 from datetime import timedelta
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from service.db import utc_now
+from service.db import insert_into, utc_now
 from service.moderators.tables import Moderator, Presence
 
 SECONDS = 30
@@ -26,9 +25,8 @@ def look(session: Session, site_id: str, moderator_id: str, comment_id: str) -> 
         comment_id: at what; need not be there any more.
     """
     connection = session.connection()
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     seen = {"site_id": site_id, "comment_id": comment_id, "seen_at": utc_now()}
-    statement = dialect.insert(Presence).values(moderator_id=moderator_id, **seen)
+    statement = insert_into(connection, Presence).values(moderator_id=moderator_id, **seen)
     connection.execute(statement.on_conflict_do_update(index_elements=["moderator_id"], set_=seen))
 
 

@@ -39,7 +39,7 @@ def label(minute: float, *, actor: str = "key:1", against: bool = True, **more: 
         "score": 0.1 if against else 0.9,
         "campaign_id": None,
         "name": "Ada",
-        "email": "ada@example.org",
+        "email_normalised": "ada@example.org",
         "url": None,
         "body": HAM,
         "page_title": None,
