@@ -44,6 +44,11 @@ class Overview:
     oldest_seconds: float | None = None
     median_seconds: float | None = None
 
+    @property
+    def busiest(self) -> int:
+        """How many comments came in on the day with the most of them."""
+        return max((counts.total() for counts in self.days.values()), default=0)
+
     def precision(self, status: Status) -> float | None:
         """Share of the rules' decisions for a status that no person has changed, 0-1."""
         if not self.decided[status]:

@@ -25,7 +25,7 @@ _TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 @blueprint.get("/sites/<slug>/history")
 def show(slug: str) -> str:
     """Show people's decisions, or all, and the changes of settings."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     people_only = "all" not in flask.request.args
     before = flask.request.args.get("before")
     with here().database.reading() as session:
@@ -34,9 +34,6 @@ def show(slug: str) -> str:
         called = names(session, site.id)
     return flask.render_template(
         "history.html",
-        site=site,
-        person=person,
-        may_decide=person.may(site.id, Role.MODERATOR),
         rows=rows,
         settings=changed,
         names=called,

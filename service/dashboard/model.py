@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 600.0, 160.0
 @blueprint.get("/sites/<slug>/model")
 def show(slug: str) -> str:
     """Show versions, labels, the learning curve and what the shadow says."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         standing = versions.standing(session, site.id)
         views = versions.listing(session, site.id)
@@ -28,9 +28,6 @@ def show(slug: str) -> str:
         shadow = moderation.shadow_moves(session, site.id) if standing.shadow is not None else None
     return flask.render_template(
         "model.html",
-        site=site,
-        person=person,
-        may_choose=person.may(site.id, Role.OWNER),
         standing=standing,
         versions=views[::-1],
         changes=changes[::-1],

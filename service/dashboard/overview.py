@@ -22,17 +22,14 @@ _WIDTH, _HEIGHT = 600.0, 160.0
 @blueprint.get("/sites/<slug>/")
 def show(slug: str) -> str:
     """Show the figures and the picture of the last days."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         found = overview.of_site(session, site.id)
     return flask.render_template(
         "overview.html",
-        site=site,
-        person=person,
         found=found,
         statuses=_SHOWN,
         bars=_bars(found),
-        most=max((sum(counts.values()) for counts in found.days.values()), default=0),
         size=(_WIDTH, _HEIGHT),
         duration=_duration,
     )
@@ -40,7 +37,7 @@ def show(slug: str) -> str:
 
 def _bars(found: Overview) -> list[dict[str, Any]]:
     """Give the parts of each day's bar, from the bottom up."""
-    most = max((sum(counts.values()) for counts in found.days.values()), default=0) or 1
+    most = found.busiest or 1
     wide = _WIDTH / max(1, len(found.days))
     bars = []
     for place, (day, counts) in enumerate(found.days.items()):

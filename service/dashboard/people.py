@@ -97,7 +97,6 @@ def _role() -> Role:
 def _shown(site: SiteView) -> dict[str, Any]:
     with here().database.reading() as ledger:
         return {
-            "site": site,
             "members": moderators.members(ledger, site.id),
             "invitations": moderators.invitations(ledger, site.id),
             "all_roles": list(Role),

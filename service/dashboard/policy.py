@@ -8,12 +8,15 @@ from pydantic import ValidationError
 from werkzeug.wrappers import Response
 
 from service import previews, sites
+from service.dashboard import forms
 from service.dashboard.session import require
+from service.errors import FieldError, Invalid
 from service.here import here
 from service.moderators import Role
 from service.policy import Policy
 
 blueprint = Blueprint("policy", __name__)
+_TEMPLATE = "policy.html"
 
 _LISTS = {
     "blocked_words": "Words and phrases",
@@ -31,22 +34,27 @@ _SHARES = {
 }
 
 
+_SHOWN = {"lists": _LISTS, "switches": _SWITCHES, "shares": _SHARES}
+
+
 @blueprint.get("/sites/<slug>/policy")
 def show(slug: str) -> str:
     """Show the form with the present policy."""
     site, _ = require(slug, Role.VIEWER)
-    return _form(slug, site.policy.model_dump(mode="json"), {})
+    values = site.policy.model_dump(mode="json")
+    saved = "saved" in flask.request.args
+    return flask.render_template(_TEMPLATE, values=values, faults={}, saved=saved, **_SHOWN)
 
 
 @blueprint.post("/sites/<slug>/policy")
-def ask(slug: str) -> Response | tuple[str, int]:
+def ask(slug: str) -> Response:
     """Have a worker work out what the sent policy would do."""
     site, _ = require(slug, Role.OWNER)
     values = _sent()
     try:
         wanted = Policy.model_validate(values)
     except ValidationError as error:
-        return _form(slug, values, _faults(error)), 422
+        return forms.again(_TEMPLATE, _invalid(error), values=values, **_SHOWN)
     with here().database.transaction() as session:
         preview_id = previews.ask(session, site.id, wanted)
     return flask.redirect(
@@ -57,15 +65,11 @@ def ask(slug: str) -> Response | tuple[str, int]:
 @blueprint.get("/sites/<slug>/policy/previews/<preview_id>")
 def preview(slug: str, preview_id: str) -> str:
     """Show what a policy would do, or that it is being worked out."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         found = previews.get(session, site.id, preview_id)
     return flask.render_template(
-        "preview.html",
-        site=site,
-        person=person,
-        preview=found,
-        changed=_changed(site.policy, found),
+        "preview.html", preview=found, changed=_changed(site.policy, found)
     )
 
 
@@ -77,21 +81,6 @@ def save(slug: str, preview_id: str) -> Response:
         wanted = previews.get(session, site.id, preview_id).policy
         sites.set_policy(session, site.id, wanted, actor=person.actor)
     return flask.redirect(flask.url_for("dashboard.policy.show", slug=slug, saved=1), 303)
-
-
-def _form(slug: str, values: dict[str, Any], faults: dict[str, str]) -> str:
-    site, person = require(slug, Role.VIEWER)
-    return flask.render_template(
-        "policy.html",
-        site=site,
-        person=person,
-        values=values,
-        faults=faults,
-        lists=_LISTS,
-        switches=_SWITCHES,
-        shares=_SHARES,
-        saved="saved" in flask.request.args,
-    )
 
 
 def _sent() -> dict[str, Any]:
@@ -113,15 +102,16 @@ def _lines(written: str) -> list[str]:
     return [line.strip() for line in written.splitlines() if line.strip()]
 
 
-def _faults(error: ValidationError) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _invalid(error: ValidationError) -> Invalid:
+    """Give the first fault of each field; one of a list with its line."""
+    found: dict[str, FieldError] = {}
     for fault in error.errors():
         name = str(fault["loc"][0]) if fault["loc"] else "hold_at_most"
         message = fault["msg"].removeprefix("Value error, ")
         if len(fault["loc"]) > 1:
             message = f"line {int(fault['loc'][1]) + 1}: {message}"
-        found.setdefault(name, message)
-    return found
+        found.setdefault(name, FieldError(f"/{name}", message))
+    return Invalid(list(found.values()))
 
 
 def _changed(present: Policy, found: previews.PreviewView) -> dict[str, tuple[Any, Any]]:

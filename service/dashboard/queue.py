@@ -13,7 +13,7 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from service import comments, moderation, queue
-from service.dashboard import showing
+from service.dashboard import refusals, showing
 from service.dashboard.session import names, own_path, require
 from service.db import new_id
 from service.errors import FieldError, HamgateError, Invalid, NotFound
@@ -38,16 +38,13 @@ _VERDICTS = {
 @blueprint.get("/sites/<slug>/queue")
 def show(slug: str) -> str:
     """Show what waits, the most useful first."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     after = _cursor(flask.request.args.get("after"))
     with here().database.reading() as session:
         rows = queue.page(session, site.id, after=after, most=_PAGE)
         waiting = queue.count(session, site.id)
     return flask.render_template(
         "queue.html",
-        site=site,
-        person=person,
-        may_decide=person.may(site.id, Role.MODERATOR),
         rows=rows,
         waiting=waiting,
         most=queue.COUNT_MOST,
@@ -60,14 +57,11 @@ def show(slug: str) -> str:
 @blueprint.get("/sites/<slug>/queue/campaigns/<campaign_id>")
 def campaign(slug: str, campaign_id: str) -> str:
     """Show the members of a campaign that wait."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         rows = queue.members(session, site.id, campaign_id)
     return flask.render_template(
         "queue.html",
-        site=site,
-        person=person,
-        may_decide=person.may(site.id, Role.MODERATOR),
         rows=rows,
         waiting=len(rows),
         most=queue.MEMBERS_MOST,
@@ -80,7 +74,7 @@ def campaign(slug: str, campaign_id: str) -> str:
 @blueprint.get("/sites/<slug>/comments/<comment_id>")
 def comment(slug: str, comment_id: str) -> str:
     """Show one comment with all decisions on it."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         view = comments.get(session, comment_id, site_id=site.id)
         history = moderation.history(session, site.id, comment_id)
@@ -88,9 +82,6 @@ def comment(slug: str, comment_id: str) -> str:
     undone = {one.undoes for one in history}
     return flask.render_template(
         "comment.html",
-        site=site,
-        person=person,
-        may_decide=person.may(site.id, Role.MODERATOR),
         comment=view,
         history=history[::-1],
         undone=undone,
@@ -168,7 +159,7 @@ def _answer(
 ) -> Response:
     """Answer a script with what became of each, and a form with the page it came from."""
     refused = {one: str(why) for one, why in told.items() if isinstance(why, HamgateError)}
-    if flask.request.accept_mimetypes.best == "application/json":
+    if refusals.wants_json():
         return flask.jsonify(
             act_id=act_id,
             what=what,

@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import flask
-from flask import Blueprint
+from flask import Blueprint, Response
 
 from service import search
+from service.dashboard import forms
 from service.dashboard.session import require
 from service.errors import FieldError, Invalid
 from service.here import here
@@ -16,35 +17,24 @@ from service.policy import RULES, Status
 from service.search import Filters
 
 blueprint = Blueprint("search", __name__)
+_TEMPLATE = "search.html"
 
 
 @blueprint.get("/sites/<slug>/comments")
-def show(slug: str) -> str | tuple[str, int]:
+def show(slug: str) -> str | Response:
     """Show the comments that the address asks for, newest first."""
-    site, person = require(slug, Role.VIEWER)
+    site, _ = require(slug, Role.VIEWER)
     asked = {name: value.strip() for name, value in flask.request.args.items() if value.strip()}
     before = asked.pop("before", None)
-    faults: dict[str, str] = {}
-    found = None
+    shown = {"asked": asked, "statuses": list(Status), "rules": [r.__name__ for r in RULES]}
     try:
         filters = _filters(asked)
-        with here().database.reading() as session:
-            found = search.find(session, site.id, filters, before=before)
     except Invalid as error:
-        faults = {fault.pointer.strip("/"): fault.message for fault in error.errors}
-    page = flask.render_template(
-        "search.html",
-        site=site,
-        person=person,
-        asked=asked,
-        faults=faults,
-        found=found,
-        statuses=list(Status),
-        rules=[rule.__name__ for rule in RULES],
-        more=urlencode({**asked, "before": found.cursor}) if found and found.cursor else None,
-        continued=before is not None,
-    )
-    return (page, 422) if faults else page
+        return forms.again(_TEMPLATE, error, **shown)
+    with here().database.reading() as session:
+        found = search.find(session, site.id, filters, before=before)
+    more = urlencode({**asked, "before": found.cursor}) if found.cursor else None
+    return flask.render_template(_TEMPLATE, faults={}, found=found, more=more, **shown)
 
 
 def _filters(asked: dict[str, str]) -> Filters:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def equip(blueprint: Blueprint) -> None:
         }
         if person is not None and site is not None:
             context["site"] = site
+            context["may"] = partial(person.may, site.id)
             context["navigation"] = [
                 entry for entry in entries() if person.may(site.id, entry.role)
             ]
