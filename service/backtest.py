@@ -14,12 +14,13 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from service import budgets, judging, moderation, versions
+from service.budgets import Expectation
 from service.db import Database, utc_now
 from service.judging import Judgement, Rulebook
 from service.models import COMMENTS, DECISIONS
 from service.policy import Policy, Status, Thresholds
 from service.scoring import Scorer
-from service.versions import Shelf
+from service.shelf import Shelf
 
 EXAMPLES_MOST = 5
 _PAGE = 500
@@ -99,6 +100,7 @@ def run(
     days: int,
     policy: Policy | None = None,
     number: int | None = None,
+    expected: Expectation | None = None,
     progress: Progress = lambda done, of: None,
 ) -> Backtest:
     """Judge a site's comments of the last days again, as now and as proposed.
@@ -111,6 +113,7 @@ def run(
         days: how far back.
         policy: the proposed one; the present one if not given.
         number: the proposed version of the model; the present one if not given.
+        expected: of that policy and version, if it is known already.
         progress: told how many comments are judged, of how many.
 
     Raises:
@@ -125,7 +128,7 @@ def run(
         since = utc_now() - timedelta(days=days)
         total = session.scalar(_recent(site_id, since, func.count())) or 0
     if judging.budget_of(after.policy) != judging.budget_of(before.policy) or number is not None:
-        expected = budgets.expect(database, scorer, shelf, site_id, policy, number)
+        expected = expected or budgets.expect(database, scorer, shelf, site_id, policy, number)
         chosen = expected.thresholds
         after = replace(after, thresholds=Thresholds(chosen.hold, chosen.spam))
     found = Backtest(before, after)

@@ -28,7 +28,7 @@ from service.scoring import (
     probability,
     thresholds,
 )
-from service.versions import Shelf
+from service.shelf import Shelf
 
 _POPULATION_MOST = 4000
 _POPULATION_DAYS = 90
@@ -90,10 +90,15 @@ def choose(database: Database, scorer: Scorer, shelf: Shelf, site_id: str) -> Ex
 
 
 def set_policy(
-    database: Database, scorer: Scorer, shelf: Shelf, site_id: str, policy: Policy
+    database: Database,
+    scorer: Scorer,
+    shelf: Shelf,
+    site_id: str,
+    policy: Policy,
+    expected: Expectation | None = None,
 ) -> Expectation:
-    """Put a policy in place, together with the thresholds its budget leads to."""
-    expected = expect(database, scorer, shelf, site_id, policy)
+    """Put a policy in place, with the thresholds its budget leads to, if they are not known yet."""
+    expected = expected or expect(database, scorer, shelf, site_id, policy)
     with database.transaction() as session:
         sites.set_policy(session, site_id, policy)
         book = current(session, scorer, shelf, site_id)

@@ -15,7 +15,8 @@ from service import policy, text
 from service.models import COMMENTS, SITES, THREADS, Comment, VerifiedAuthor
 from service.policy import Policy, Ruling, Signals, Status, Thresholds
 from service.scoring import Budget, Content, Folded, Scorer, Tuning, Verdict
-from service.versions import SHIPPED, Shelf
+from service.shelf import Shelf
+from service.versions import SHIPPED
 
 # The columns of a comment that rules and classifier look at.
 COLUMNS = (

@@ -29,7 +29,8 @@ from service.scoring import (
     Scorer,
     TrainingDataError,
 )
-from service.versions import SHIPPED, TRAINING, Overtaken, Shelf
+from service.shelf import Shelf
+from service.versions import SHIPPED, TRAINING, Overtaken
 
 Progress = Callable[[int, int, str], None]
 

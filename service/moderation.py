@@ -5,13 +5,12 @@ comment is still the version that was decided on. A machine additionally loses t
 decided before it, so a person is never overruled.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.db import UtcDateTime, db_now, new_id, utc_now
@@ -21,10 +20,9 @@ from service.models import (
     COMMENTS,
     DECISIONS,
     POLICY_ACTOR,
-    SHADOW_RULINGS,
     Comment,
 )
-from service.policy import Ruling, Status
+from service.policy import Status
 
 BULK_MOST = 500
 _CERTAIN_LATER = timedelta(hours=12)
@@ -60,17 +58,6 @@ class Ballot:
     clues: tuple[Mapping[str, Any], ...] = ()
     act_id: str | None = None
     undoes: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """What a shadow model would have done; it changes nothing."""
-
-    comment_id: str
-    site_id: str
-    number: int
-    score: float | None
-    ruling: Ruling
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,49 +207,6 @@ def queue_time(created_at: datetime, score: float | None) -> datetime:
     """
     certainty = 0.0 if score is None else abs(score - 0.5) * 2
     return created_at + certainty * _CERTAIN_LATER
-
-
-def note_shadows(session: Session, shadows: Sequence[Shadow]) -> None:
-    """Keep what shadows would have done, in place of what they said of the same comments before."""
-    if not shadows:
-        return
-    connection = session.connection()
-    ids = [shadow.comment_id for shadow in shadows]
-    connection.execute(delete(SHADOW_RULINGS).where(SHADOW_RULINGS.c.comment_id.in_(ids)))
-    connection.execute(
-        insert(SHADOW_RULINGS),
-        [
-            {
-                "comment_id": shadow.comment_id,
-                "site_id": shadow.site_id,
-                "number": shadow.number,
-                "score": shadow.score,
-                "status": shadow.ruling.status,
-                "rule": shadow.ruling.rule,
-            }
-            for shadow in shadows
-        ],
-    )
-
-
-def shadow_moves(session: Session, site_id: str) -> Counter[tuple[Status, Status]]:
-    """Count what the present model made of comments and what the shadow would have made of them.
-
-    The machine's own decisions are compared, whatever people did later.
-    """
-    rows = session.execute(
-        select(DECISIONS.c.status, SHADOW_RULINGS.c.status, func.count())
-        .join(
-            DECISIONS,
-            and_(
-                DECISIONS.c.comment_id == SHADOW_RULINGS.c.comment_id,
-                DECISIONS.c.actor == POLICY_ACTOR,
-            ),
-        )
-        .where(SHADOW_RULINGS.c.site_id == site_id)
-        .group_by(DECISIONS.c.status, SHADOW_RULINGS.c.status)
-    )
-    return Counter({(Status(row[0]), Status(row[1])): row[2] for row in rows})
 
 
 def history(session: Session, site_id: str, comment_id: str) -> list[DecisionView]:

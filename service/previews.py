@@ -4,26 +4,19 @@ The web processes have no classifier in memory, and need none: they leave the qu
 ledger, ring for the trainer, and read the answer when it is there.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from service import backtest, budgets
-from service.backtest import Backtest, Change
-from service.budgets import Expectation
-from service.db import Database, new_id, ring_after, utc_now
-from service.errors import HamgateError, NotFound
+from service.db import new_id, ring_after, utc_now
+from service.errors import NotFound
 from service.jobs import Job
 from service.models import Preview
 from service.policy import Policy
-from service.scoring import Scorer
-from service.versions import Shelf
 
-DAYS = 7
 _KEPT_FOR = timedelta(days=1)
 
 
@@ -34,7 +27,8 @@ class PreviewView:
     Attributes:
         policy: the proposed one.
         number: the proposed version of the model; `None` for the present one.
-        answer: `None` while nobody has answered; else as `_told` makes it, or `{"error": …}`.
+        answer: `None` while nobody has answered; else as `workers.answers` writes it, or
+            `{"error": …}`.
     """
 
     id: str
@@ -83,68 +77,3 @@ def get(session: Session, site_id: str, preview_id: str) -> PreviewView:
     return PreviewView(
         row.id, Policy.model_validate(row.policy), row.number, row.answer, row.asked_at
     )
-
-
-def answer_all(database: Database, scorer: Scorer, shelf: Shelf) -> int:
-    """Answer every open question, oldest first, and give how many there were."""
-    with database.reading() as session:
-        waiting = session.scalars(
-            select(Preview).where(Preview.answer.is_(None)).order_by(Preview.id)
-        ).all()
-    for one in waiting:
-        answer = _answer(database, scorer, shelf, one)
-        with database.transaction() as session:
-            session.execute(update(Preview).where(Preview.id == one.id).values(answer=answer))
-    return len(waiting)
-
-
-def _answer(database: Database, scorer: Scorer, shelf: Shelf, one: Preview) -> dict[str, Any]:
-    policy = Policy.model_validate(one.policy)
-    try:
-        before = budgets.expect(database, scorer, shelf, one.site_id)
-        after = budgets.expect(database, scorer, shelf, one.site_id, policy, one.number)
-        found = backtest.run(
-            database, scorer, shelf, one.site_id, days=DAYS, policy=policy, number=one.number
-        )
-    except HamgateError as error:
-        return {"error": str(error)}
-    return _told(found, before, after)
-
-
-def _told(found: Backtest, before: Expectation, after: Expectation) -> dict[str, Any]:
-    return {
-        "days": DAYS,
-        "comments": found.comments,
-        "changed": found.changed,
-        "mistakes": [found.mistakes("before"), found.mistakes("after")],
-        "expected": [_expected(before), _expected(after)],
-        "moves": [
-            {
-                "before": was,
-                "after": would,
-                "count": count,
-                "examples": [_example(one) for one in found.examples[(was, would)]],
-            }
-            for (was, would), count in found.moves.most_common()
-        ],
-    }
-
-
-def _expected(one: Expectation) -> dict[str, Any]:
-    return {
-        **dataclasses.asdict(one.thresholds),
-        **dataclasses.asdict(one.outlook),
-        "comments": one.comments,
-        "per_day": round(one.per_day, 1),
-    }
-
-
-def _example(one: Change) -> dict[str, Any]:
-    return {
-        "comment_id": one.comment_id,
-        "name": one.name,
-        "excerpt": one.excerpt,
-        "before": one.before.ruling.reason,
-        "after": one.after.ruling.reason,
-        "decided": one.decided,
-    }

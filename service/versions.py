@@ -5,11 +5,9 @@ the site lives, and every change of the one that scores is recorded with who mad
 Version 0 is the shipped model alone.
 """
 
-import logging
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -17,14 +15,13 @@ from sqlalchemy.orm import Session
 from service.db import new_id, utc_now
 from service.errors import HamgateError, NotFound
 from service.models import ModelChange, ModelVersion, ShadowRuling, Site
-from service.scoring import Tuning
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:  # the web processes list versions and never score
+    from service.scoring import Tuning
 
 SHIPPED = 0
 TRAINING = "training"
 OPERATOR = "operator"
-_SHELF_MOST = 100
 
 
 class Overtaken(HamgateError):
@@ -59,36 +56,6 @@ class Standing:
     model: int
     shadow: int | None
     promotes: bool
-
-
-class Shelf:
-    """The layers that one process has read; a version never changes, so they stay good."""
-
-    def __init__(self) -> None:
-        self._tunings: OrderedDict[tuple[str, int], Tuning | None] = OrderedDict()
-
-    def tuning(self, session: Session, site_id: str, number: int) -> Tuning | None:
-        """Give a site's layer; `None` for the shipped model alone, or if it cannot be read."""
-        if number == SHIPPED:
-            return None
-        key = (site_id, number)
-        if key in self._tunings:
-            self._tunings.move_to_end(key)
-            return self._tunings[key]
-        raw = session.scalar(
-            select(ModelVersion.tuning).where(
-                ModelVersion.site_id == site_id, ModelVersion.number == number
-            )
-        )
-        try:
-            tuning = None if raw is None else Tuning.from_bytes(bytes(raw))
-        except ValueError as error:
-            log.error("version %d of %s cannot be used: %s", number, site_id, error)
-            tuning = None
-        self._tunings[key] = tuning
-        if len(self._tunings) > _SHELF_MOST:
-            self._tunings.popitem(last=False)
-        return tuning
 
 
 def standing(session: Session, site_id: str) -> Standing:
@@ -157,7 +124,7 @@ def changes(session: Session, site_id: str) -> list[ModelChange]:
 
 
 def add(
-    session: Session, site_id: str, tuning: Tuning, report: dict[str, Any], until: datetime
+    session: Session, site_id: str, tuning: "Tuning", report: dict[str, Any], until: datetime
 ) -> int:
     """Keep a version and give its number, 1 for a site's first.
 

@@ -1,6 +1,8 @@
 """What the code may not do, whoever writes it; the import contracts are in pyproject.toml."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +128,12 @@ def _reraises(handler: ast.ExceptHandler) -> bool:
 def _explained(name: str, handler: ast.ExceptHandler) -> bool:
     lines = (ROOT / name).read_text().splitlines()[handler.lineno - 1 : handler.end_lineno]
     return any("#" in line for line in lines)
+
+
+def test_the_web_processes_carry_no_classifier() -> None:
+    """Each of them would pay for it with some 20 MB and never score."""
+    loaded = "import service.app, sys; print([m for m in ('numpy', 'scipy') if m in sys.modules])"
+    said = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "[]"

@@ -16,17 +16,18 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
-from service import campaigns, judging, moderation, policy
+from service import campaigns, judging, moderation, policy, shadows
 from service.config import Settings
 from service.db import Database, db_now
 from service.errors import Unavailable
 from service.jobs import Job
 from service.judging import Case, Judgement, Rulebook
 from service.models import COMMENTS, POLICY_ACTOR
-from service.moderation import Ballot, DecisionView, Shadow
+from service.moderation import Ballot, DecisionView
 from service.policy import Status
 from service.scoring import Content, Scorer
-from service.versions import Shelf
+from service.shadows import Shadow
+from service.shelf import Shelf
 from workers import context
 
 log = logging.getLogger(__name__)
@@ -135,14 +136,14 @@ def drain_batch(
         cases = judging.cases(session, sound, [place.echoes for place in places], folded)
         books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
     judgements = judging.judge(scorer, cases, books)
-    shadows = _ask_shadows(scorer, cases, books)
+    silent = _ask_shadows(scorer, cases, books)
     ballots = [
         _ballot(row, judgement) for row, judgement in zip(sound, judgements, strict=True)
     ] + [_ballot(row, Judgement(policy.CLASSIFIER_ERROR, None, None)) for row in failed]
     with database.transaction() as session:
         outcome = moderation.record(session, ballots)
         campaigns.keep(session, places)
-        moderation.note_shadows(session, shadows)
+        shadows.note(session, silent)
     tallies = Counter(
         f"{entry.status} {entry.rule}" for entry in outcome if isinstance(entry, DecisionView)
     )
@@ -190,17 +191,17 @@ def _ask_shadows(
     scorer: Scorer, cases: Sequence[Case], books: Mapping[str, Rulebook]
 ) -> list[Shadow]:
     """Ask the shadows of the sites that have one."""
-    shadows = {site_id: book.shadow for site_id, book in books.items() if book.shadow is not None}
-    asked = [case for case in cases if case.site_id in shadows]
+    silent = {site_id: book.shadow for site_id, book in books.items() if book.shadow is not None}
+    asked = [case for case in cases if case.site_id in silent]
     return [
         Shadow(
             comment_id=case.comment_id,
             site_id=case.site_id,
-            number=shadows[case.site_id].number,
+            number=silent[case.site_id].number,
             score=judgement.score,
             ruling=judgement.ruling,
         )
-        for case, judgement in zip(asked, judging.judge(scorer, asked, shadows), strict=True)
+        for case, judgement in zip(asked, judging.judge(scorer, asked, silent), strict=True)
     ]
 
 

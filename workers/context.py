@@ -13,7 +13,7 @@ from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
 from service.scoring import Scorer
-from service.versions import Shelf
+from service.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)

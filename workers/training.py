@@ -10,10 +10,10 @@ import os
 import signal
 import time
 
-from service import learning, previews, sites
+from service import learning, sites
 from service.errors import HamgateError, Unavailable
 from service.jobs import Job
-from workers import context
+from workers import answers, context
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def train() -> None:
     os.nice(_NICENESS)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_MOST_SECONDS)
-    previews.answer_all(here.database, here.scorer, here.shelf)  # somebody looks at a page
+    answers.answer_all(here.database, here.scorer, here.shelf)  # somebody looks at a page
     with here.database.reading() as session:
         waiting = learning.due(session, here.scorer, here.settings)
     for site_id in waiting:

@@ -79,7 +79,7 @@ def model_list(settings: Settings, slug: str, as_json: bool) -> None:
 @with_settings
 def model_show(settings: Settings, slug: str, number: int, as_json: bool) -> None:
     """Show the report of VERSION of SITE's model, and when it has scored."""
-    from service import moderation, sites, versions
+    from service import shadows, sites, versions
 
     with open_database(settings).reading() as session:
         site = sites.find(session, slug)
@@ -88,7 +88,7 @@ def model_show(settings: Settings, slug: str, number: int, as_json: bool) -> Non
         view = None if number == versions.SHIPPED else versions.get(session, site.id, number)
         shadow = None
         if standing.shadow == number:
-            shadow = moderation.shadow_moves(session, site.id)
+            shadow = shadows.moves(session, site.id)
     if as_json:
         click.echo(_as_json(None if view is None else dataclasses.asdict(view)))
         return
@@ -148,7 +148,7 @@ def model_evaluate(settings: Settings, slug: str, as_json: bool) -> None:
 
     from service import learning, sites
     from service.scoring import Scorer
-    from service.versions import Shelf
+    from service.shelf import Shelf
 
     with open_database(settings).reading() as session:
         site = sites.find(session, slug)
@@ -183,13 +183,14 @@ def model_promote(settings: Settings, slug: str, number: int) -> None:
     """
     from service import budgets, sites, versions
     from service.scoring import Scorer
+    from service.shelf import Shelf
 
     database, scorer = open_database(settings), Scorer(settings.model)
     with database.transaction() as session:
         site = sites.find(session, slug)
         versions.check_usable(session, site.id, number, scorer.version)
         versions.promote(session, site.id, number, actor=versions.OPERATOR, reason="by hand")
-    budgets.choose(database, scorer, versions.Shelf(), site.id)
+    budgets.choose(database, scorer, Shelf(), site.id)
     click.echo(f"version {number} scores from now on")
     click.echo(f"`hamgate model rollback {slug}` takes it back", err=True)
 
@@ -205,12 +206,13 @@ def model_rollback(settings: Settings, slug: str) -> None:
     """
     from service import budgets, sites, versions
     from service.scoring import Scorer
+    from service.shelf import Shelf
 
     database = open_database(settings)
     with database.transaction() as session:
         site = sites.find(session, slug)
         now, before = versions.roll_back(session, site.id, actor=versions.OPERATOR)
-    budgets.choose(database, Scorer(settings.model), versions.Shelf(), site.id)
+    budgets.choose(database, Scorer(settings.model), Shelf(), site.id)
     click.echo(f"version {before} scores from now on, in place of {now}")
     click.echo(f"`hamgate model promote {slug} {now}` takes it back", err=True)
 

@@ -85,7 +85,7 @@ def policy_show(settings: Settings, slug: str) -> None:
     """Show SITE's policy, the thresholds that follow from it, and the queue to expect."""
     from service import budgets, sites
     from service.scoring import Scorer
-    from service.versions import Shelf
+    from service.shelf import Shelf
 
     database = open_database(settings)
     with database.reading() as session:
@@ -104,9 +104,9 @@ def policy_show(settings: Settings, slug: str) -> None:
 @with_settings
 def policy_set(settings: Settings, slug: str, days: int, yes: bool, **values: Any) -> None:
     """Show what a changed policy would do to SITE, ask, and save it."""
-    from service import budgets, sites
+    from service import backtest, budgets, sites
     from service.scoring import Scorer
-    from service.versions import Shelf
+    from service.shelf import Shelf
 
     database, scorer, shelf = open_database(settings), Scorer(settings.model), Shelf()
     with database.reading() as session:
@@ -115,11 +115,23 @@ def policy_set(settings: Settings, slug: str, days: int, yes: bool, **values: An
     if wanted == site.policy:
         raise click.UsageError("nothing to change; name at least one option")
     click.echo("now:    " + _expected(budgets.expect(database, scorer, shelf, site.id)))
-    click.echo("then:   " + _expected(budgets.expect(database, scorer, shelf, site.id, wanted)))
-    _show(_backtest(settings, slug, days, wanted, None), days)
+    then = budgets.expect(database, scorer, shelf, site.id, wanted)
+    click.echo("then:   " + _expected(then))
+    with progress("judging") as show:
+        found = backtest.run(
+            database,
+            scorer,
+            shelf,
+            site.id,
+            days=days,
+            policy=wanted,
+            expected=then,
+            progress=lambda done, of: show(done, of, ""),
+        )
+    _show(found, days)
     if not yes:
         click.confirm("Save it?", abort=True, err=True)
-    budgets.set_policy(database, scorer, shelf, site.id, wanted)
+    budgets.set_policy(database, scorer, shelf, site.id, wanted, then)
     click.echo("saved; it counts from the next comment on")
 
 
@@ -139,14 +151,28 @@ def policy_backtest(
     Nothing is changed. A version that was taught by some of these comments knows them, so it
     looks better here than it is; `hamgate model evaluate` is fair in that.
     """
-    from service import sites
+    from service import backtest, sites
+    from service.scoring import Scorer
+    from service.shelf import Shelf
 
-    with open_database(settings).reading() as session:
+    database = open_database(settings)
+    with database.reading() as session:
         site = sites.find(session, slug)
     wanted = _changed(site.policy, values)
     if wanted == site.policy and number is None:
         raise click.UsageError("name what to try: a policy option, or --model")
-    _show(_backtest(settings, slug, days, wanted, number), days)
+    with progress("judging") as show:
+        found = backtest.run(
+            database,
+            Scorer(settings.model),
+            Shelf(),
+            site.id,
+            days=days,
+            policy=wanted,
+            number=number,
+            progress=lambda done, of: show(done, of, ""),
+        )
+    _show(found, days)
 
 
 def _written(value: Any) -> str:
@@ -166,29 +192,6 @@ def _changed(present: "Policy", values: dict[str, Any]) -> "Policy":
         for name in values:
             said = said.replace(name, f"--{name.replace('_', '-')}")
         raise ConfigError(said) from error
-
-
-def _backtest(
-    settings: Settings, slug: str, days: int, wanted: "Policy", number: int | None
-) -> "Backtest":
-    from service import backtest, sites
-    from service.scoring import Scorer
-    from service.versions import Shelf
-
-    database = open_database(settings)
-    with database.reading() as session:
-        site = sites.find(session, slug)
-    with progress("judging") as show:
-        return backtest.run(
-            database,
-            Scorer(settings.model),
-            Shelf(),
-            site.id,
-            days=days,
-            policy=wanted,
-            number=number,
-            progress=lambda done, of: show(done, of, ""),
-        )
 
 
 def _expected(expected: "Expectation") -> str:

@@ -4,7 +4,7 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import labels, moderation, versions
+from service import labels, shadows, versions
 from service.dashboard.session import require
 from service.errors import NotFound
 from service.here import here
@@ -25,7 +25,7 @@ def show(slug: str) -> str:
         views = versions.listing(session, site.id)
         changes = versions.changes(session, site.id)
         found = labels.of_site(session, site.id, here().settings.train_burst)
-        shadow = moderation.shadow_moves(session, site.id) if standing.shadow is not None else None
+        shadow = shadows.moves(session, site.id) if standing.shadow is not None else None
     return flask.render_template(
         "model.html",
         standing=standing,

@@ -7,8 +7,8 @@ from service.config import Settings
 from service.db import Database
 from service.policy import Policy, Status
 from service.scoring import Budget, Scorer, Thresholds
+from service.shelf import Shelf
 from service.sites import SiteView
-from service.versions import Shelf
 from tests.cast import SPAM, decide, make_comments, make_site, odd_talk, status_of
 from workers import classification
 

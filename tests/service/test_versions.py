@@ -7,8 +7,9 @@ from service import versions
 from service.db import Database, utc_now
 from service.errors import NotFound
 from service.scoring import Tuning
+from service.shelf import Shelf
 from service.sites import SiteView
-from service.versions import OPERATOR, TRAINING, Overtaken, Shelf
+from service.versions import OPERATOR, TRAINING, Overtaken
 from tests.cast import make_site
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from service import backtest, labels, learning, moderation, previews, sites, versions
+from service import backtest, labels, learning, previews, shadows, sites, versions
 from service.config import Settings
 from service.db import Database
 from service.errors import NotFound
@@ -15,8 +15,8 @@ from service.learning import Lesson
 from service.models import ModelVersion, Site
 from service.policy import Policy, Status
 from service.scoring import Scorer
+from service.shelf import Shelf
 from service.sites import SiteView
-from service.versions import Shelf
 from tests.cast import (
     HAM,
     decide,
@@ -281,7 +281,7 @@ def test_a_shadow_scores_beside_and_decides_nothing(
     assert fate(database, scorer, settings, site, rabbit) == "approved "
 
     with database.reading() as session:
-        moves = moderation.shadow_moves(session, site.id)
+        moves = shadows.moves(session, site.id)
     ((was, would),) = moves
     assert was is Status.APPROVED
     assert would in (Status.PENDING, Status.SPAM)

@@ -1,0 +1,60 @@
+"""Every table of the ledger, but for the people's (`service.moderators.tables`).
+
+The one rule: what must never happen is forbidden here by a constraint, not only by code: two
+decisions on the same version of a comment, two automatic ones on the same text, two comments
+for one Idempotency-Key or one external id.
+"""
+
+from service.models.campaigns import BANDS, CAMPAIGNS, Campaign, CampaignBand
+from service.models.columns import Id, Json, JsonOrNull
+from service.models.comments import (
+    AUTHOR_ACTOR,
+    COMMENTS,
+    DECISIONS,
+    POLICY_ACTOR,
+    THREADS,
+    Comment,
+    Decision,
+    Thread,
+    VerifiedAuthor,
+    is_automatic,
+)
+from service.models.learning import (
+    SHADOW_RULINGS,
+    LabelRelease,
+    ModelChange,
+    ModelVersion,
+    Preview,
+    ShadowRuling,
+)
+from service.models.sites import SITES, ApiKey, SettingChange, Site
+
+__all__ = [
+    "AUTHOR_ACTOR",
+    "BANDS",
+    "CAMPAIGNS",
+    "COMMENTS",
+    "DECISIONS",
+    "POLICY_ACTOR",
+    "SHADOW_RULINGS",
+    "SITES",
+    "THREADS",
+    "ApiKey",
+    "Campaign",
+    "CampaignBand",
+    "Comment",
+    "Decision",
+    "Id",
+    "Json",
+    "JsonOrNull",
+    "LabelRelease",
+    "ModelChange",
+    "ModelVersion",
+    "Preview",
+    "SettingChange",
+    "ShadowRuling",
+    "Site",
+    "Thread",
+    "VerifiedAuthor",
+    "is_automatic",
+]
