@@ -13,9 +13,11 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from service import changes
+from service.changes import OPERATOR
 from service.db import db_now, new_id, utc_now
 from service.errors import FieldError, Invalid, NotFound, Unauthenticated
-from service.models import ApiKey, SettingChange, Site
+from service.models import ApiKey, Site
 from service.policy import Policy
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -114,7 +116,7 @@ def find_by_id(session: Session, site_id: str) -> SiteView:
     return _view(site)
 
 
-def set_policy(session: Session, site_id: str, policy: Policy, *, actor: str = "operator") -> None:
+def set_policy(session: Session, site_id: str, policy: Policy, *, actor: str = OPERATOR) -> None:
     """Put a new policy in place of the old one, for comments decided from now on.
 
     What changes is noted for good: each setting, before and after, and by whom.
@@ -123,19 +125,8 @@ def set_policy(session: Session, site_id: str, policy: Policy, *, actor: str = "
         session.scalar(select(Site.policy).where(Site.id == site_id)) or {}
     ).model_dump(mode="json")
     after = policy.model_dump(mode="json")
-    session.add_all(
-        SettingChange(
-            id=new_id("set"),
-            site_id=site_id,
-            actor=actor,
-            setting=name,
-            before=before[name],
-            after=value,
-            changed_at=utc_now(),
-        )
-        for name, value in after.items()
-        if value != before[name]
-    )
+    for name, value in after.items():
+        changes.note(session, site_id, name, before[name], value, actor=actor)
     values = policy.model_dump(mode="json", exclude_defaults=True)
     session.execute(update(Site).where(Site.id == site_id).values(policy=values))
 
@@ -145,7 +136,7 @@ def listing(session: Session) -> list[SiteView]:
     return [_view(site) for site in session.scalars(select(Site).order_by(Site.slug))]
 
 
-def create_key(session: Session, site_id: str, scopes: set[Scope]) -> str:
+def create_key(session: Session, site_id: str, scopes: set[Scope], *, actor: str = OPERATOR) -> str:
     """Make a key for a site and give it, for the only time, as `hg_<id>_<secret>`."""
     key_id = new_id("key")
     secret = secrets.token_urlsafe(32)
@@ -158,6 +149,7 @@ def create_key(session: Session, site_id: str, scopes: set[Scope]) -> str:
             created_at=utc_now(),
         )
     )
+    changes.note(session, site_id, f"key {key_id}", None, sorted(scopes), actor=actor)
     session.flush()
     return f"hg_{key_id.removeprefix('key_')}_{secret}"
 
@@ -169,7 +161,7 @@ def keys(session: Session, site_id: str) -> list[ApiKey]:
     )
 
 
-def revoke_key(session: Session, site_id: str, key_id: str) -> None:
+def revoke_key(session: Session, site_id: str, key_id: str, *, actor: str = OPERATOR) -> None:
     """End a key's life; every request with it is refused within two seconds.
 
     Raises:
@@ -179,10 +171,11 @@ def revoke_key(session: Session, site_id: str, key_id: str) -> None:
         update(ApiKey)
         .where(ApiKey.id == key_id, ApiKey.site_id == site_id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=db_now())
-        .returning(ApiKey.id)
+        .returning(ApiKey.scopes)
     ).first()
     if revoked is None:
         raise NotFound(f"there is no live key {key_id}")
+    changes.note(session, site_id, f"key {key_id}", revoked.scopes, None, actor=actor)
 
 
 def authenticate(session: Session, key: str) -> KeyView:

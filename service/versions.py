@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # the web processes list versions and never score
 
 SHIPPED = 0
 TRAINING = "training"
-OPERATOR = "operator"
 
 
 class Overtaken(HamgateError):

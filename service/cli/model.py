@@ -182,6 +182,7 @@ def model_promote(settings: Settings, slug: str, number: int) -> None:
     Training may promote better ones by itself again, if a rollback had stopped that.
     """
     from service import budgets, sites, versions
+    from service.changes import OPERATOR
     from service.scoring import Scorer
     from service.shelf import Shelf
 
@@ -189,7 +190,7 @@ def model_promote(settings: Settings, slug: str, number: int) -> None:
     with database.transaction() as session:
         site = sites.find(session, slug)
         versions.check_usable(session, site.id, number, scorer.version)
-        versions.promote(session, site.id, number, actor=versions.OPERATOR, reason="by hand")
+        versions.promote(session, site.id, number, actor=OPERATOR, reason="by hand")
     budgets.choose(database, scorer, Shelf(), site.id)
     click.echo(f"version {number} scores from now on")
     click.echo(f"`hamgate model rollback {slug}` takes it back", err=True)
@@ -205,13 +206,14 @@ def model_rollback(settings: Settings, slug: str) -> None:
     back what a person has put away.
     """
     from service import budgets, sites, versions
+    from service.changes import OPERATOR
     from service.scoring import Scorer
     from service.shelf import Shelf
 
     database = open_database(settings)
     with database.transaction() as session:
         site = sites.find(session, slug)
-        now, before = versions.roll_back(session, site.id, actor=versions.OPERATOR)
+        now, before = versions.roll_back(session, site.id, actor=OPERATOR)
     budgets.choose(database, Scorer(settings.model), Shelf(), site.id)
     click.echo(f"version {before} scores from now on, in place of {now}")
     click.echo(f"`hamgate model promote {slug} {now}` takes it back", err=True)

@@ -93,11 +93,12 @@ def moderator_remove(settings: Settings, email: str, slug: str | None) -> None:
     site cannot go before there is another.
     """
     from service import moderators, sites
+    from service.changes import OPERATOR
 
     with open_database(settings).transaction() as session:
         found = moderators.find(session, email)
         if slug is None:
             moderators.close(session, found.id)
         else:
-            moderators.remove(session, sites.find(session, slug).id, found.id)
+            moderators.remove(session, sites.find(session, slug).id, found.id, actor=OPERATOR)
     click.echo(f"removed {found.email}" + (f" from {slug}" if slug else ""))

@@ -4,14 +4,15 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import flask
 from flask import Blueprint, Response
 
-from service import audit
+from service import audit, moderators
 from service.audit import Entry
-from service.dashboard.session import names, require
+from service.dashboard.session import require
 from service.errors import NotFound
 from service.here import here
 from service.moderators import Role
@@ -31,15 +32,27 @@ def show(slug: str) -> str:
     with here().database.reading() as session:
         rows = audit.decisions(session, site.id, people_only=people_only, before=before)
         changed = audit.settings(session, site.id) if before is None else []
-        called = names(session, site.id)
+        called = moderators.names(session, _actors(rows + changed))
     return flask.render_template(
         "history.html",
         rows=rows,
         settings=changed,
         names=called,
+        setting=partial(_setting, called),
         people_only=people_only,
         more=rows[-1].id if len(rows) == audit.PAGE else None,
     )
+
+
+def _actors(entries: list[Entry]) -> set[str]:
+    """Give everybody that is named: who did it, and who it was done to."""
+    return {word for one in entries for word in (one.actor, *one.subject.split())}
+
+
+def _setting(called: Mapping[str, str], setting: str) -> str:
+    """Give a setting's name for people: `max links`, `role of Ann`, `key key_01…`."""
+    kind, _, of = setting.partition(" ")
+    return " ".join([kind.replace("_", " "), *(called.get(word, word) for word in of.split())])
 
 
 @blueprint.get("/sites/<slug>/history.<kind>")

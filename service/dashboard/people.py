@@ -34,12 +34,12 @@ def show(slug: str) -> str:
 @blueprint.post("/sites/<slug>/people")
 def invite(slug: str) -> Response:
     """Invite somebody and show the link, this once; an earlier invitation of theirs ends."""
-    site, _ = require(slug, Role.OWNER)
+    site, who = require(slug, Role.OWNER)
     email = forms.field("email")
     try:
         role = _role()
         with here().database.transaction() as ledger:
-            token = moderators.invite(ledger, site.id, email, role)
+            token = moderators.invite(ledger, site.id, email, role, actor=who.actor)
     except Invalid as error:
         return forms.again(_TEMPLATE, error, email=email, **_shown(site))
     page = flask.render_template(
@@ -59,7 +59,7 @@ def set_role(slug: str, moderator_id: str) -> Response:
     try:
         role = _role()
         with here().database.transaction() as ledger:
-            moderators.set_role(ledger, site.id, moderator_id, role)
+            moderators.set_role(ledger, site.id, moderator_id, role, actor=who.actor)
     except Invalid as error:
         return forms.again(_TEMPLATE, error, **_shown(site))
     themself = moderator_id == who.id and role is not Role.OWNER
@@ -72,7 +72,7 @@ def remove(slug: str, moderator_id: str) -> Response:
     site, who = require(slug, Role.OWNER)
     try:
         with here().database.transaction() as ledger:
-            moderators.remove(ledger, site.id, moderator_id)
+            moderators.remove(ledger, site.id, moderator_id, actor=who.actor)
     except Invalid as error:
         return forms.again(_TEMPLATE, error, **_shown(site))
     return _back(slug, "removed", themself=moderator_id == who.id)
@@ -81,9 +81,9 @@ def remove(slug: str, moderator_id: str) -> Response:
 @blueprint.post("/sites/<slug>/invitations/<moderator_id>/withdraw")
 def withdraw(slug: str, moderator_id: str) -> Response:
     """Take an invitation back."""
-    site, _ = require(slug, Role.OWNER)
+    site, who = require(slug, Role.OWNER)
     with here().database.transaction() as ledger:
-        moderators.withdraw(ledger, site.id, moderator_id)
+        moderators.withdraw(ledger, site.id, moderator_id, actor=who.actor)
     return _back(slug, "withdrawn")
 
 

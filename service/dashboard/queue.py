@@ -12,9 +12,9 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import comments, moderation, queue
+from service import comments, moderation, moderators, queue
 from service.dashboard import refusals, showing
-from service.dashboard.session import names, own_path, require
+from service.dashboard.session import own_path, require
 from service.db import new_id
 from service.errors import FieldError, HamgateError, Invalid, NotFound
 from service.here import here
@@ -78,7 +78,7 @@ def comment(slug: str, comment_id: str) -> str:
     with here().database.reading() as session:
         view = comments.get(session, comment_id, site_id=site.id)
         history = moderation.history(session, site.id, comment_id)
-        called = names(session, site.id)
+        called = moderators.names(session, {one.actor for one in history})
     undone = {one.undoes for one in history}
     return flask.render_template(
         "comment.html",

@@ -9,7 +9,6 @@ import secrets
 from typing import cast
 
 import flask
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from service import moderators
@@ -66,11 +65,6 @@ def current() -> Person | None:
 def known() -> Person | None:
     """Give who is signed in as far as it was asked already, for pages that must not fail."""
     return cast(Person | None, flask.g.get("dashboard_person") or None)
-
-
-def names(ledger: Session, site_id: str) -> dict[str, str]:
-    """Give the names of a site's people by how decisions call them."""
-    return {f"moderator:{one.id}": one.name for one in moderators.members(ledger, site_id)}
 
 
 def own_path(path: str | None) -> str | None:

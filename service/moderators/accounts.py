@@ -4,17 +4,19 @@ The one rule: a site that has an owner keeps one.
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import email_validator
 from email_validator import EmailNotValidError
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from service import text
+from service import changes, text
+from service.changes import OPERATOR
 from service.db import new_id, utc_now
 from service.errors import FieldError, Invalid, NotFound
 from service.models import Site
@@ -24,6 +26,7 @@ EMAIL_MOST = 254
 NAME_MOST = 100
 # Whom `hamgate up` makes; not an address of anybody, so the first sign-in asks for one.
 FIRST_OWNER = "owner@localhost"
+_ACTOR = "moderator:"
 
 
 class Role(StrEnum):
@@ -57,7 +60,7 @@ class Person:
     @property
     def actor(self) -> str:
         """How this person is named in decisions."""
-        return f"moderator:{self.id}"
+        return actor_of(self.id)
 
     def may(self, site_id: str, role: Role) -> bool:
         """Whether this person may do on a site what `role` may."""
@@ -94,6 +97,18 @@ def fold(email: str) -> str:
     return unicodedata.normalize("NFC", email.strip()).casefold()[:EMAIL_MOST]
 
 
+def actor_of(moderator_id: str) -> str:
+    """Give how a moderator is named in decisions and changes."""
+    return f"{_ACTOR}{moderator_id}"
+
+
+def names(session: Session, actors: Iterable[str]) -> dict[str, str]:
+    """Give the names of those actors who are people, removed ones included."""
+    ids = {actor.removeprefix(_ACTOR) for actor in actors if actor.startswith(_ACTOR)}
+    rows = session.execute(select(Moderator.id, Moderator.name).where(Moderator.id.in_(ids)))
+    return {actor_of(row.id): row.name for row in rows}
+
+
 def create(
     session: Session, email: str, *, name: str = "", site_id: str | None = None, role: Role
 ) -> str:
@@ -111,7 +126,7 @@ def create(
     """
     moderator_id = ensure(session, email, name=name)
     if site_id is not None:
-        put_member(session, site_id, moderator_id, role)
+        put_member(session, site_id, moderator_id, role, actor=OPERATOR)
     return moderator_id
 
 
@@ -176,25 +191,23 @@ def rename(session: Session, moderator_id: str, name: str) -> None:
     session.execute(update(Moderator).where(Moderator.id == moderator_id).values(name=checked))
 
 
-def set_role(session: Session, site_id: str, moderator_id: str, role: Role) -> None:
-    """Change what a member may do.
+def set_role(session: Session, site_id: str, moderator_id: str, role: Role, *, actor: str) -> None:
+    """Change what a member may do; it is noted who did it.
 
     Raises:
         NotFound: no member of this site.
         Invalid: it is the last owner.
     """
     _check_not_last_owner(session, site_id, moderator_id, becoming=role)
-    changed = session.execute(
-        update(Membership)
-        .where(Membership.site_id == site_id, Membership.moderator_id == moderator_id)
-        .values(role=role.value)
-        .returning(Membership.moderator_id)
-    ).first()
-    if changed is None:
+    held = session.get(Membership, (moderator_id, site_id), with_for_update=True)
+    if held is None:
         raise NotFound("there is no such member of this site")
+    _note_role(session, site_id, moderator_id, held.role, role.value, actor)
+    held.role = role.value
+    session.flush()
 
 
-def remove(session: Session, site_id: str, moderator_id: str) -> None:
+def remove(session: Session, site_id: str, moderator_id: str, *, actor: str) -> None:
     """Take a member off a site; their account and other sites stay.
 
     Raises:
@@ -205,10 +218,11 @@ def remove(session: Session, site_id: str, moderator_id: str) -> None:
     gone = session.execute(
         delete(Membership)
         .where(Membership.site_id == site_id, Membership.moderator_id == moderator_id)
-        .returning(Membership.moderator_id)
+        .returning(Membership.role)
     ).first()
     if gone is None:
         raise NotFound("there is no such member of this site")
+    _note_role(session, site_id, moderator_id, gone.role, None, actor)
 
 
 def close(session: Session, moderator_id: str) -> None:
@@ -221,7 +235,7 @@ def close(session: Session, moderator_id: str) -> None:
         select(Membership.site_id).where(Membership.moderator_id == moderator_id)
     ).all()
     for site_id in site_ids:
-        remove(session, site_id, moderator_id)
+        remove(session, site_id, moderator_id, actor=OPERATOR)
     for table in (SignedIn, OneTimeLink):
         session.execute(delete(table).where(table.moderator_id == moderator_id))
     session.execute(
@@ -231,7 +245,9 @@ def close(session: Session, moderator_id: str) -> None:
     )
 
 
-def put_member(session: Session, site_id: str, moderator_id: str, role: Role) -> None:
+def put_member(
+    session: Session, site_id: str, moderator_id: str, role: Role, *, actor: str
+) -> None:
     """Give a moderator a role on a site, whatever it was.
 
     Raises:
@@ -239,13 +255,14 @@ def put_member(session: Session, site_id: str, moderator_id: str, role: Role) ->
     """
     held = session.get(Membership, (moderator_id, site_id))
     if held is not None:
-        set_role(session, site_id, moderator_id, role)
+        set_role(session, site_id, moderator_id, role, actor=actor)
         return
     session.add(
         Membership(
             moderator_id=moderator_id, site_id=site_id, role=role.value, created_at=utc_now()
         )
     )
+    _note_role(session, site_id, moderator_id, None, role.value, actor)
     session.flush()
 
 
@@ -303,6 +320,13 @@ def _check_not_last_owner(
     if list(owners) == [moderator_id]:
         message = "This is the only owner; make somebody else one first."
         raise Invalid([FieldError("/role", message)])
+
+
+def _note_role(
+    session: Session, site_id: str, moderator_id: str, before: Any, after: Any, actor: str
+) -> None:
+    setting = f"role of {actor_of(moderator_id)}"
+    changes.note(session, site_id, setting, before, after, actor=actor)
 
 
 def _row(session: Session, email: str) -> Moderator | None:

@@ -11,10 +11,11 @@ from enum import StrEnum
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from service import changes
 from service.db import utc_now
 from service.errors import NotFound
 from service.models import Site
-from service.moderators.accounts import Role
+from service.moderators.accounts import Role, actor_of
 from service.moderators.sessions import digest_of
 from service.moderators.tables import Moderator, OneTimeLink
 
@@ -186,7 +187,12 @@ def invitations(session: Session, site_id: str, *, now: datetime | None = None) 
     ]
 
 
-def withdraw(session: Session, site_id: str, moderator_id: str) -> None:
+def invitation_of(moderator_id: str) -> str:
+    """Give how an invitation is named among the changes of a site."""
+    return f"invitation of {actor_of(moderator_id)}"
+
+
+def withdraw(session: Session, site_id: str, moderator_id: str, *, actor: str) -> None:
     """Take an invitation back.
 
     Raises:
@@ -195,7 +201,8 @@ def withdraw(session: Session, site_id: str, moderator_id: str) -> None:
     gone = session.execute(
         delete(OneTimeLink)
         .where(OneTimeLink.site_id == site_id, OneTimeLink.moderator_id == moderator_id)
-        .returning(OneTimeLink.digest)
+        .returning(OneTimeLink.role)
     ).first()
     if gone is None:
         raise NotFound("there is no such invitation")
+    changes.note(session, site_id, invitation_of(moderator_id), gone.role, None, actor=actor)

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from service import changes
 from service.db import Database, utc_now
 from service.errors import FieldError, Invalid, NotFound, Unauthenticated
 from service.moderators import accounts, backoff, links, passwords, sessions
@@ -71,7 +72,13 @@ def sign_in(
 
 
 def invite(
-    session: Session, site_id: str, email: str, role: Role, *, now: datetime | None = None
+    session: Session,
+    site_id: str,
+    email: str,
+    role: Role,
+    *,
+    actor: str,
+    now: datetime | None = None,
 ) -> str:
     """Invite somebody to a site and give the link's token; they join when they accept.
 
@@ -81,6 +88,8 @@ def invite(
     moderator_id = accounts.ensure(session, email)
     if session.get(Membership, (moderator_id, site_id)) is not None:
         raise Invalid([FieldError("/email", "This person is a member of this site already.")])
+    setting = links.invitation_of(moderator_id)
+    changes.note(session, site_id, setting, None, role.value, actor=actor)
     return links.issue(
         session, moderator_id, Purpose.INVITATION, site_id=site_id, role=role, now=now
     )
@@ -138,7 +147,7 @@ def accept(
             _check_free(session, fresh["email_key"], link.moderator_id)
         _set_password(session, link.moderator_id, kept, fresh)
         if link.site_id is not None and link.role is not None:
-            accounts.put_member(session, link.site_id, link.moderator_id, link.role)
+            _put_member(session, link.site_id, link.moderator_id, link.role)
         return sessions.open_session(session, link.moderator_id, user_agent, now)
 
 
@@ -161,7 +170,7 @@ def join(
         link = links.use(session, token, now)
         if link.moderator_id != person.id or link.site_id is None or link.role is None:
             raise Unauthenticated(f"this invitation is for {link.email}")
-        accounts.put_member(session, link.site_id, person.id, link.role)
+        _put_member(session, link.site_id, person.id, link.role)
         sessions.end_session(session, person.id, person.session_id)
         return sessions.open_session(session, person.id, user_agent, now)
 
@@ -215,6 +224,12 @@ def _set_password(
     )
     links.forget(session, moderator_id)
     sessions.sign_out_everywhere(session, moderator_id)
+
+
+def _put_member(session: Session, site_id: str, moderator_id: str, role: Role) -> None:
+    """Make a member of who was invited; it is noted as their own doing."""
+    actor = accounts.actor_of(moderator_id)
+    accounts.put_member(session, site_id, moderator_id, role, actor=actor)
 
 
 def _check_may_set(link: Link) -> None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from service import moderators
+from service.changes import OPERATOR
 from service.moderators import Role
 from tests.browser.conftest import PASSWORD, Dashboard, Watched
 
@@ -27,7 +28,7 @@ def stranger(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
 
 def invited(dashboard: Dashboard, email: str) -> str:
     with dashboard.database.transaction() as session:
-        token = moderators.invite(session, dashboard.site.id, email, Role.MODERATOR)
+        token = moderators.invite(session, dashboard.site.id, email, Role.MODERATOR, actor=OPERATOR)
     return f"/dashboard/link?token={token}"
 
 

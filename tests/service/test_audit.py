@@ -11,12 +11,13 @@ from flask.testing import FlaskClient
 
 from classifier.structure import FACTS
 from service import audit, moderation, moderators, sites, versions
+from service.changes import OPERATOR
 from service.config import Settings
 from service.db import Database, utc_now
 from service.moderators import Role
 from service.policy import Policy, Status
 from service.scoring import Scorer, Tuning
-from service.sites import SiteView
+from service.sites import Scope, SiteView
 from tests.cast import HAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 
@@ -124,6 +125,51 @@ def test_a_change_of_the_model_is_part_of_it(database: Database, site: SiteView)
     assert (one.kind, one.before, one.after, one.reason) == ("model", 0, 1, "better")
 
 
+def test_keys_are_part_of_it(database: Database, site: SiteView) -> None:
+    with database.transaction() as session:
+        key = sites.create_key(session, site.id, {Scope.SUBMIT})
+        key_id = sites.authenticate(session, key).id
+        sites.revoke_key(session, site.id, key_id, actor="moderator:m1")
+
+    with database.reading() as session:
+        found = audit.settings(session, site.id)
+
+    assert [(one.actor, one.subject, one.before, one.after) for one in found] == [
+        ("moderator:m1", f"key {key_id}", ["submit"], None),
+        ("operator", f"key {key_id}", None, ["submit"]),
+    ]
+
+
+def test_who_joined_was_promoted_or_left_is_part_of_it(
+    client: FlaskClient, database: Database, site: SiteView
+) -> None:
+    sign_in(client, database, site, Role.OWNER)
+    with database.transaction() as session:
+        ann = moderators.find(session, "ann@x.org").id
+        token = moderators.invite(session, site.id, "bob@x.org", Role.VIEWER, actor=OPERATOR)
+        bob = moderators.find(session, "bob@x.org").id
+    moderators.accept(database, token, password=PASSWORD, name="Bob")
+    with database.transaction() as session:
+        actor = f"moderator:{ann}"
+        moderators.set_role(session, site.id, bob, Role.MODERATOR, actor=actor)
+        moderators.set_role(session, site.id, bob, Role.MODERATOR, actor=actor)
+        moderators.remove(session, site.id, bob, actor=actor)
+
+    with database.reading() as session:
+        found = audit.settings(session, site.id)
+    page = client.get("/dashboard/sites/blog/history").text
+
+    assert [(one.actor, one.subject, one.before, one.after) for one in found] == [
+        (actor, f"role of moderator:{bob}", "moderator", None),
+        (actor, f"role of moderator:{bob}", "viewer", "moderator"),
+        (f"moderator:{bob}", f"role of moderator:{bob}", None, "viewer"),
+        ("operator", f"invitation of moderator:{bob}", None, "viewer"),
+        ("operator", f"role of moderator:{ann}", None, "owner"),
+    ]
+    assert "role of Bob" in page  # by name, though he is no member any more
+    assert "bob@x.org" not in page
+
+
 def test_it_comes_as_a_file_that_no_spreadsheet_runs(
     client: FlaskClient,
     database: Database,
@@ -139,12 +185,13 @@ def test_it_comes_as_a_file_that_no_spreadsheet_runs(
     written = client.get("/dashboard/sites/blog/history.csv")
     lines = client.get("/dashboard/sites/blog/history.jsonl").text.splitlines()
 
-    (row,) = csv.DictReader(io.StringIO(written.text))
+    joined, row = csv.DictReader(io.StringIO(written.text))
+    assert (joined["kind"], joined["before"], joined["after"]) == ("setting", "", "owner")
     assert row["about"].startswith("'=1+1")
     assert (row["kind"], row["actor"], row["before"], row["after"]) == (
         "decision", "policy", "pending", "approved",
     )  # fmt: skip
-    assert json.loads(lines[0])["about"] == f"=1+1: {HAM}"
+    assert json.loads(lines[1])["about"] == f"=1+1: {HAM}"
     assert "attachment" in written.headers["Content-Disposition"]
     assert client.get("/dashboard/sites/blog/history.exe").status_code == 404
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from service import moderators
+from service.changes import OPERATOR
 from service.db import Database, utc_now
 from service.errors import NotFound
 from service.moderators import FIRST_OWNER, Role
@@ -578,7 +579,8 @@ def test_who_has_an_account_accepts_an_invitation_after_signing_in(
 ) -> None:
     shop = make_site(database, "shop")
     token = link_token(
-        database, lambda session: moderators.invite(session, shop.id, ADA, Role.VIEWER)
+        database,
+        lambda session: moderators.invite(session, shop.id, ADA, Role.VIEWER, actor=OPERATOR),
     )
     link = f"/dashboard/link?token={token}"
     page = browser.get(link)
@@ -625,7 +627,10 @@ def test_a_withdrawn_invitation_does_not_work(
     browser: Browser, database: Database, site: SiteView
 ) -> None:
     token = link_token(
-        database, lambda session: moderators.invite(session, site.id, "bob@example.org", Role.OWNER)
+        database,
+        lambda session: moderators.invite(
+            session, site.id, "bob@example.org", Role.OWNER, actor=OPERATOR
+        ),
     )
     with database.reading() as session:
         bob = moderators.find(session, "bob@example.org").id

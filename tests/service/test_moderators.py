@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from service import moderators
+from service.changes import OPERATOR
 from service.db import Database, utc_now
 from service.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from service.moderators import FIRST_OWNER, Person, Role, backoff, passwords
@@ -260,11 +261,11 @@ def test_a_changed_role_counts_at_once_in_open_sessions(database: Database) -> N
     made = make_moderator(database, site, Role.MODERATOR)
     cookie = sign_in(database)
     with database.transaction() as session:
-        moderators.set_role(session, site.id, made, Role.VIEWER)
+        moderators.set_role(session, site.id, made, Role.VIEWER, actor=OPERATOR)
     assert person(database, cookie).roles == {site.id: Role.VIEWER}
 
     with database.transaction() as session:
-        moderators.remove(session, site.id, made)
+        moderators.remove(session, site.id, made, actor=OPERATOR)
     assert person(database, cookie).roles == {}
 
     with database.transaction() as session:
@@ -281,9 +282,9 @@ def test_the_last_owner_stays(database: Database, way: str) -> None:
     def act() -> None:
         with database.transaction() as session:
             if way == "demote":
-                moderators.set_role(session, site.id, made, Role.MODERATOR)
+                moderators.set_role(session, site.id, made, Role.MODERATOR, actor=OPERATOR)
             elif way == "remove":
-                moderators.remove(session, site.id, made)
+                moderators.remove(session, site.id, made, actor=OPERATOR)
             elif way == "close":
                 moderators.close(session, made)
             else:
@@ -311,7 +312,7 @@ def test_of_two_owners_who_demote_each_other_at_once_one_stays(database: Databas
         together.wait()
         try:
             with database.transaction() as session:
-                moderators.set_role(session, site.id, moderator_id, Role.VIEWER)
+                moderators.set_role(session, site.id, moderator_id, Role.VIEWER, actor=OPERATOR)
         except Invalid as error:
             refused.append(error)
 
@@ -366,7 +367,7 @@ def test_looking_at_a_link_does_not_use_it(database: Database) -> None:
         (lambda session, site: moderators.reset(session, ADA), timedelta(days=1)),
         (
             lambda session, site: moderators.invite(
-                session, site.id, "new@example.org", Role.VIEWER
+                session, site.id, "new@example.org", Role.VIEWER, actor=OPERATOR
             ),
             timedelta(days=7),
         ),
@@ -430,7 +431,9 @@ def test_a_changed_password_needs_the_present_one_and_rotates_the_session(
 def test_an_invited_newcomer_joins_by_choosing_a_password(database: Database) -> None:
     site = make_site(database)
     with database.transaction() as session:
-        token = moderators.invite(session, site.id, "new@example.org", Role.MODERATOR)
+        token = moderators.invite(
+            session, site.id, "new@example.org", Role.MODERATOR, actor=OPERATOR
+        )
         assert moderators.members(session, site.id) == []
         assert [i.email for i in moderators.invitations(session, site.id)] == ["new@example.org"]
 
@@ -445,7 +448,7 @@ def test_an_invitation_gives_nobody_an_account_that_is_in_use(database: Database
     blog, shop = make_site(database, "blog"), make_site(database, "shop")
     make_moderator(database, blog, Role.OWNER)
     with database.transaction() as session:
-        token = moderators.invite(session, shop.id, ADA, Role.VIEWER)
+        token = moderators.invite(session, shop.id, ADA, Role.VIEWER, actor=OPERATOR)
 
     with pytest.raises(Unauthenticated):
         moderators.accept(database, token, password="of the inviting owner", name="Eve")
@@ -465,15 +468,15 @@ def test_a_member_cannot_be_invited_and_an_invitation_can_be_withdrawn(database:
     site = make_site(database)
     make_moderator(database, site)
     with database.transaction() as session, pytest.raises(Invalid):
-        moderators.invite(session, site.id, ADA, Role.OWNER)
+        moderators.invite(session, site.id, ADA, Role.OWNER, actor=OPERATOR)
     with database.transaction() as session:
-        token = moderators.invite(session, site.id, "new@example.org", Role.VIEWER)
+        token = moderators.invite(session, site.id, "new@example.org", Role.VIEWER, actor=OPERATOR)
         made = moderators.find(session, "new@example.org").id
-        moderators.withdraw(session, site.id, made)
+        moderators.withdraw(session, site.id, made, actor=OPERATOR)
         with pytest.raises(NotFound):
             moderators.look(session, token)
         with pytest.raises(NotFound):
-            moderators.withdraw(session, site.id, made)
+            moderators.withdraw(session, site.id, made, actor=OPERATOR)
 
 
 def test_the_first_owner_brings_an_address_of_their_own(database: Database) -> None:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from service import versions
+from service.changes import OPERATOR
 from service.db import Database, utc_now
 from service.errors import NotFound
 from service.scoring import Tuning
 from service.shelf import Shelf
 from service.sites import SiteView
-from service.versions import OPERATOR, TRAINING, Overtaken
+from service.versions import TRAINING, Overtaken
 from tests.cast import make_site
 
 

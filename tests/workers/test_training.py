@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from service import backtest, labels, learning, previews, shadows, sites, versions
+from service.changes import OPERATOR
 from service.config import Settings
 from service.db import Database
 from service.errors import NotFound
@@ -257,7 +258,7 @@ def test_a_rollback_counts_from_the_next_comment_on(
     teach(database, scorer, settings, site)
     train(database, scorer, settings, site)
     with database.transaction() as session:
-        versions.roll_back(session, site.id, actor=versions.OPERATOR)
+        versions.roll_back(session, site.id, actor=OPERATOR)
 
     rabbit = odd_talk(1, spam=True, seed=10)[0]
     assert fate(database, scorer, settings, site, rabbit) == "approved "
@@ -274,7 +275,7 @@ def test_a_shadow_scores_beside_and_decides_nothing(
     teach(database, scorer, settings, site)
     train(database, scorer, settings, site)
     with database.transaction() as session:
-        versions.roll_back(session, site.id, actor=versions.OPERATOR)
+        versions.roll_back(session, site.id, actor=OPERATOR)
         versions.set_shadow(session, site.id, 1)
 
     rabbit = odd_talk(1, spam=True, seed=12)[0]
@@ -293,7 +294,7 @@ def test_a_backtest_lists_what_would_change_and_changes_nothing(
     teach(database, scorer, settings, site)
     lesson = train(database, scorer, settings, site)
     with database.transaction() as session:
-        versions.roll_back(session, site.id, actor=versions.OPERATOR)
+        versions.roll_back(session, site.id, actor=OPERATOR)
     before = {key: len(value) for key, value in decisions_by_comment(database).items()}
     told: list[tuple[int, int]] = []
 
