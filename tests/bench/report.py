@@ -87,6 +87,16 @@ TABLES: Mapping[str, Table] = {
             ("recorded p99", "recorded_p99_ms", 1),
         ),
     ),
+    "queue": Table(
+        "The moderators' queue: ms",
+        (
+            ("comments", "comments", 0),
+            ("page p50", "page_p50_ms", 1),
+            ("page p95", "page_p95_ms", 1),
+            ("key to next comment p50", "key_p50_ms", 1),
+            ("p95", "key_p95_ms", 1),
+        ),
+    ),
     "memory": Table(
         "Memory of `hamgate up`: PSS in MB",
         (

@@ -7,6 +7,7 @@ from tests.bench.decisions import Decisions
 from tests.bench.intake import Intake, Reference
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
+from tests.bench.queue import Queue
 from tests.bench.servers import Stage
 
 
@@ -38,6 +39,8 @@ ROWS: tuple[Row, ...] = (
     Decisions("postgresql"),
     Latency("sqlite"),
     Latency("postgresql"),
+    Queue("sqlite"),
+    Queue("postgresql"),
     Memory(),
 )
 

@@ -26,6 +26,7 @@ _NAMES = (
     "decisions-sqlite",
     "decisions-postgresql",
     "latency-postgresql",
+    "queue-sqlite",
     "memory",
 )
 

@@ -7,11 +7,13 @@ const undo = document.getElementById("undo");
 const bulk = document.getElementById("bulk");
 const keys = document.getElementById("keys");
 const waiting = document.getElementById("waiting");
+const FEW = 8;
 const DONE = { approved: "approved", spam: "marked as spam", rejected: "rejected" };
 
 let current = null;
 let wholeNext = false;
 let soon = 0;
+let refilling = false;
 let last = null; // the act that can be undone, with the cards it took away
 
 const cards = () => [...queue.querySelectorAll("article")];
@@ -120,7 +122,7 @@ async function decide(form, status) {
       ? `; ${refused.length} left alone: ${refused[0][1]}`
       : "";
     say(`${answer.done.length} ${DONE[status]}${left}`, { canUndo: answer.done.length > 0 });
-    moreIfEmpty();
+    refill();
   } catch (error) {
     putBack(taken);
     select(taken[0]?.item.querySelector("article") ?? null);
@@ -157,9 +159,29 @@ function renew(item) {
   }
 }
 
-function moreIfEmpty() {
+// What follows is there before the last card is decided, so that nobody waits for a page.
+async function refill() {
   const more = document.getElementById("more");
-  if (more && cards().length === 0) location.href = location.pathname;
+  if (!more || refilling || cards().length > FEW) return;
+  refilling = true;
+  try {
+    const answer = await fetch(more.href);
+    if (!answer.ok || answer.redirected) return; // the link stays, and tells a person why
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const item of page.querySelectorAll("#queue > li")) {
+      const known = document.getElementById(item.querySelector("article").id);
+      if (!known) queue.append(document.adoptNode(item));
+    }
+    const after = page.getElementById("more");
+    if (after) more.href = after.href;
+    else more.parentElement.remove();
+    document.getElementById("empty").hidden = cards().length > 0;
+    if (!current) select(cards()[0] ?? null);
+  } catch {
+    // The network is away; the link stays.
+  } finally {
+    refilling = false;
+  }
 }
 
 function pickedBoxes() {
