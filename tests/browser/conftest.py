@@ -19,6 +19,7 @@ from service.db import Database
 from service.moderators import Role
 from service.policy import Policy
 from service.sites import SiteView
+from tests.browser.lived_in import move_in
 from tests.cast import make_site, open_ledger
 from tests.conftest import Valkey
 from tests.system import System, running
@@ -51,12 +52,15 @@ class Dashboard:
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.system.port}"
 
-    def sign_in(self, email: str, role: Role = Role.OWNER) -> str:
-        """Give the cookie of a moderator with a password."""
+    def sign_in(
+        self, email: str, role: Role = Role.OWNER, *, site: SiteView | None = None, name: str = ""
+    ) -> str:
+        """Give the cookie of a moderator of this site, or another, who has a password."""
         with self.database.transaction() as session:
-            moderator_id = moderators.create(session, email, site_id=self.site.id, role=role)
+            site_id = (site or self.site).id
+            moderator_id = moderators.create(session, email, site_id=site_id, role=role)
             token = moderators.first_link(session, moderator_id) or moderators.reset(session, email)
-        return moderators.accept(self.database, token, password=PASSWORD, name=email)
+        return moderators.accept(self.database, token, password=PASSWORD, name=name or email)
 
 
 @pytest.fixture(scope="session")
@@ -119,13 +123,27 @@ class Watched:
 @pytest.fixture
 def somebody(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
     """An owner who is signed in."""
-    yield from _watched(dashboard, chromium, "owner@example.org", Role.OWNER)
+    yield from _watched(dashboard, chromium, dashboard.sign_in("owner@example.org", Role.OWNER))
 
 
 @pytest.fixture
 def colleague(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
     """Another moderator who is signed in, in a browser of their own."""
-    yield from _watched(dashboard, chromium, "colleague@example.org", Role.MODERATOR)
+    cookie = dashboard.sign_in("colleague@example.org", Role.MODERATOR)
+    yield from _watched(dashboard, chromium, cookie)
+
+
+@pytest.fixture(scope="module")
+def allotment(dashboard: Dashboard) -> SiteView:
+    """A site that has been in use for a week."""
+    return move_in(dashboard.database, dashboard.settings)
+
+
+@pytest.fixture
+def nora(dashboard: Dashboard, chromium: Browser, allotment: SiteView) -> Iterator[Watched]:
+    """The owner of that site."""
+    cookie = dashboard.sign_in("nora@example.org", site=allotment, name="Nora")
+    yield from _watched(dashboard, chromium, cookie)
 
 
 @pytest.fixture
@@ -136,10 +154,9 @@ def pictures() -> Path:
     return folder
 
 
-def _watched(dashboard: Dashboard, chromium: Browser, email: str, role: Role) -> Iterator[Watched]:
+def _watched(dashboard: Dashboard, chromium: Browser, cookie: str) -> Iterator[Watched]:
     context = chromium.new_context(viewport={"width": 1100, "height": 800})
     context.set_default_timeout(10_000)
-    cookie = dashboard.sign_in(email, role)
     context.add_cookies([{"name": _COOKIE, "value": cookie, "url": dashboard.origin}])
     yield Watched(context.new_page(), dashboard.origin)
     context.close()

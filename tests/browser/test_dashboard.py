@@ -228,37 +228,6 @@ def test_a_bad_policy_says_what_is_wrong_beside_the_field(somebody: Watched) -> 
     expect(page.get_by_label("Networks (CIDR)")).to_have_value("10.0.0.0/8\nnonsense")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    ("name", "path"),
-    [
-        ("overview", "/dashboard/sites/blog/"),
-        ("queue", QUEUE),
-        ("comments", "/dashboard/sites/blog/comments?words=lantern&score_from=0"),
-        ("history", "/dashboard/sites/blog/history?all=1"),
-        ("policy", "/dashboard/sites/blog/policy"),
-        ("model", "/dashboard/sites/blog/model"),
-        ("people", "/dashboard/sites/blog/people"),
-        ("account", "/dashboard/account"),
-        ("sites", "/dashboard/"),
-    ],
-)
-def test_every_page_is_sound_at_every_width(
-    dashboard: Dashboard, somebody: Watched, pictures: Path, name: str, path: str, scheme: str
-) -> None:
-    if name == "queue":
-        waiting(dashboard, [*odd_talk(2, spam=False, seed=7), SPAM, PRAISE])
-    somebody.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page = somebody.go(path)
-    somebody.assert_sound()
-    page.screenshot(path=pictures / f"{name}-{scheme}.png", full_page=True)
-
-    page.set_viewport_size({"width": 320, "height": 640})
-
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    somebody.assert_sound()
-
-
 def test_a_page_weighs_little(somebody: Watched) -> None:
     answers: list[Response] = []
 

@@ -1,0 +1,173 @@
+"""A site that has been in use for a week, as people see it: for the pictures, and for axe-core.
+
+All of it is made up. The running worker decides; then the week is spread over its days.
+"""
+
+import random
+import time
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from service import comments, learning, moderation, moderators, queue, sites
+from service.config import Settings
+from service.db import Database, utc_now
+from service.jobs import Job
+from service.models import COMMENTS, DECISIONS
+from service.moderation import Ballot
+from service.moderators import Role
+from service.policy import Policy, Status
+from service.scoring import Scorer
+from service.sites import SiteView
+from tests.cast import make_submission
+
+SLUG = "allotment"
+_ORIGIN = "https://allotment.example.org"
+_PAGES = (
+    ("sowing-broad-beans", "Sowing broad beans in October"),
+    ("compost-in-a-small-yard", "Compost in a small yard"),
+    ("slugs", "What finally worked against slugs"),
+)
+_GOOD = (
+    "I sow mine two weeks later and they still stand the winter. Wind kills them, not frost.",
+    "Does this work in heavy clay as well? Ours is under water until March.",
+    "The part about turning the heap only once was new to me. Thank you for that.",
+    "We tried copper tape for two summers and it did nothing at all. Beer traps did.",
+    "Small correction: the variety in the second picture is Aquadulce, not Sutton.",
+    "My grandmother put a handful of soot in every row. No idea whether it helped.",
+    "How do you keep rats out of an open heap? We are next to a canal.",
+    "I disagree about the cardboard. It takes years to rot in our soil and the ants love it.",
+    "Could you say which sieve you use? Mine clogs with anything damp.",
+    "Planted forty last autumn after reading this, thirty-one came up. Good enough for me!",
+    "Is it too late to start now, in the first week of December?",
+    "Nice pictures. The one with the frost on the netting is my favourite.",
+    "You forgot to mention mice. They dug out every single bean of ours.",
+    "The council gives compost bins away in spring, worth asking before buying one.",
+    "I grow them under fleece and pick in May, three weeks before the neighbours.",
+    "What do you do about blackfly? Pinching out the tops was not enough this year.",
+    "Hedgehogs did it here. Leave a gap under the fence and wait.",
+    "That is how my father did it too, down to the string and the two sticks.",
+    "Coffee grounds made it worse, the heap went sour within a week.",
+    "Thanks for writing this down so plainly, most guides make it a science.",
+    "Do you water them at all once they are up?",
+    "The link to the seed swap does not work any more, it moved to the parish site.",
+)
+_SPAM = (
+    "CHECK OUT MY CHANNEL http://spam.example/win and subscribe now!!! Free money, click here",
+    "Earn $5000 a week from home, no experience needed, visit http://quick.example today!!!",
+    "Best casino bonus online, 200 free spins, sign up at http://spins.example/bonus",
+    "Buy followers and likes cheap, real accounts, instant delivery http://likes.example",
+    "Cheap viagra and cialis without prescription, fast shipping http://pills.example",
+    "Work from home and earn 300 per day, click the link in my profile now",
+    "Hot singles in your area are waiting, join free http://meet.example",
+    "Lose 20 pounds in two weeks with this one pill http://slim.example order today",
+    "Replica watches 90% off, worldwide delivery http://watches.example",
+    "Get a loan today, bad credit accepted, apply at http://loans.example",
+    "Subscribe to my channel and win an iPhone, link below http://win.example/phone",
+    "I made 10,000 dollars with bitcoin in one month, ask me how on WhatsApp +1 555 0100",
+)
+_CAMPAIGN = (
+    "What a great article about {}, I will come back for more. Visit my page for roof repair"
+)
+_PRAISED = ("beans", "compost", "slugs", "gardens", "frost", "seeds")
+_DOUBTFUL = (
+    "Great post! My site has more tips like these, www.tips.example, have a look",
+    "Check p\u0430ypal.example/login for the refund of the seed order, they sent me there too",
+    "Subscribe to my channel for more gardening videos please",
+    "Compare https://seeds.example/a and https://seeds.example/b, the first is a week earlier",
+    "Photos of ours: https://pics.example/1 https://pics.example/2 https://pics.example/3",
+    "I sell beans, write me: beans@post.example, best price for all sorts",
+)
+_NAMES = ("Ada", "Grace", "Linus", "Mary", "Otto", "Rosa", "Samir", "Tove", "Uma", "Wen", "Yara")
+
+
+def move_in(database: Database, settings: Settings) -> SiteView:
+    """Make the site with its people and its week; some of it waits in the queue."""
+    with database.transaction() as session:
+        site = sites.create(session, SLUG, name="The Allotment", origins=[_ORIGIN])
+        sites.set_policy(
+            session, site.id, Policy(blocked_words=("roof repair deals",), max_links=1)
+        )
+        people = [
+            moderators.create(session, f"{name.lower()}@example.org", name=name, site_id=site.id,
+                              role=role)
+            for name, role in (("Nora", Role.OWNER), ("Bo", Role.MODERATOR))
+        ]  # fmt: skip
+    alike = [_CAMPAIGN.format(word) for word in _PRAISED]
+    first = _submit(database, site, [*_GOOD, *_SPAM])
+    _decide_some(database, site, first, [f"moderator:{one}" for one in people])
+    learning.train(database, Scorer(settings.model), site.id, settings)
+    last = _submit(database, site, [*_DOUBTFUL, *alike])
+    _spread(database, first, hours=160)
+    _spread(database, last, hours=12)
+    with database.reading() as session:
+        assert queue.count(session, site.id) >= 3, "too little waits for a picture"
+    return site
+
+
+def _submit(database: Database, site: SiteView, bodies: list[str]) -> list[str]:
+    """Store comments on several pages by several people, and wait until all are decided."""
+    ids = []
+    for place, body in enumerate(bodies):
+        path, title = _PAGES[place % len(_PAGES)]
+        name = _NAMES[place % len(_NAMES)]
+        submission = make_submission(
+            site,
+            page_url=f"{_ORIGIN}/{path}",
+            page_title=title,
+            name=name,
+            email=f"{name.lower()}@post.example",
+            email_normalised=f"{name.lower()}@post.example",
+            address=f"203.0.113.{place % 200 + 1}",
+            body=body,
+        )
+        with database.writing() as connection:
+            (accepted,) = comments.submit(connection, [submission])
+        assert isinstance(accepted, comments.Accepted)
+        ids.append(accepted.id)
+    database.doorbell.ring(Job.CLASSIFY)
+    deadline = time.monotonic() + 30
+    waiting = select(COMMENTS.c.id).where(
+        COMMENTS.c.id.in_(ids), COMMENTS.c.classify_at.is_not(None)
+    )
+    while True:
+        with database.reading() as session:
+            if session.scalars(waiting).first() is None:
+                return ids
+        assert time.monotonic() < deadline, "the worker did not decide in time"
+        time.sleep(0.05)
+
+
+def _decide_some(database: Database, site: SiteView, ids: list[str], actors: list[str]) -> None:
+    """Have people say of each comment what it is; one is taken back."""
+    for place, comment_id in enumerate(ids):
+        status = Status.APPROVED if place < len(_GOOD) else Status.SPAM
+        with database.transaction() as session:
+            ballot = Ballot(
+                comment_id=comment_id,
+                seen_version=comments.get(session, comment_id).version,
+                status=status,
+                actor=actors[place % len(actors)],
+                reason="decided in the queue",
+                act_id=f"act_{place}",
+            )
+            moderation.record(session, [ballot], site_id=site.id)
+    with database.transaction() as session:
+        moderation.undo(session, site.id, "act_3", actors[0])
+
+
+def _spread(database: Database, ids: list[str], *, hours: int) -> None:
+    """Move what happened to times of the last hours."""
+    dice = random.Random(5)
+    with database.transaction() as session:
+        for comment_id in ids:
+            came = utc_now() - timedelta(minutes=dice.randrange(60, hours * 60))
+            session.execute(
+                update(COMMENTS).where(COMMENTS.c.id == comment_id).values(created_at=came)
+            )
+            decided = came + timedelta(minutes=dice.randrange(2, 300))
+            session.execute(
+                update(DECISIONS)
+                .where(DECISIONS.c.comment_id == comment_id, DECISIONS.c.actor.like("moderator:%"))
+                .values(decided_at=min(decided, utc_now()))
+            )

@@ -1,0 +1,59 @@
+"""Every page of the dashboard, of a site that is in use: sound at every width, light and dark.
+
+Its picture is kept in build/screenshots; `make pictures` puts those of the README in its place.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from service import queue, search
+from service.search import Filters
+from service.sites import SiteView
+from tests.browser.conftest import Dashboard, Watched
+
+pytestmark = pytest.mark.process
+
+PAGES = {
+    "overview": "/dashboard/sites/allotment/",
+    "queue": "/dashboard/sites/allotment/queue",
+    "campaign": "/dashboard/sites/allotment/queue/campaigns/{campaign}",
+    "comments": "/dashboard/sites/allotment/comments?author=a&score_from=0",
+    "comment": "/dashboard/sites/allotment/comments/{comment}",
+    "history": "/dashboard/sites/allotment/history",
+    "policy": "/dashboard/sites/allotment/policy",
+    "model": "/dashboard/sites/allotment/model",
+    "people": "/dashboard/sites/allotment/people",
+    "account": "/dashboard/account",
+    "sites": "/dashboard/",
+}
+
+
+def path_of(name: str, dashboard: Dashboard, site: SiteView) -> str:
+    with dashboard.database.reading() as session:
+        waiting = queue.page(session, site.id)
+        oldest = search.find(session, site.id, Filters(author="Ada")).hits[-1]
+    (campaign,) = {row.campaign_id for row in waiting if row.alike > 1}
+    return PAGES[name].format(campaign=campaign, comment=oldest.id)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_sound_at_every_width(
+    dashboard: Dashboard,
+    allotment: SiteView,
+    nora: Watched,
+    pictures: Path,
+    name: str,
+    scheme: str,
+) -> None:
+    nora.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page = nora.go(path_of(name, dashboard, allotment))
+    nora.assert_sound()
+    page.screenshot(path=pictures / f"{name}-{scheme}.png")
+
+    page.set_viewport_size({"width": 320, "height": 640})
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    nora.assert_sound()
+    page.screenshot(path=pictures / f"{name}-{scheme}-narrow.png")
