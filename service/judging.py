@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from service import policy, text
@@ -161,14 +161,14 @@ def cases(
         echoes: how often nearly the same was said elsewhere, for each.
         folded: their bodies, if they are folded already.
     """
-    trusted = _trusted(session, rows)
+    approved = _approved(session, rows)
     titles = _titles(session, rows)
     return [
         Case(
             comment_id=row.id,
             site_id=row.site_id,
             content=content(row, titles.get(row.thread_id), count),
-            signals=_signals(row, (row.site_id, row.email_normalised) in trusted),
+            signals=_signals(row, approved.get((row.site_id, row.email_normalised))),
             folded=body,
         )
         for row, count, body in zip(rows, echoes, folded or [None] * len(rows), strict=True)
@@ -231,15 +231,18 @@ def _judgement(case: Case, verdict: Verdict | None, book: Rulebook) -> Judgement
     )
 
 
-def _signals(row: Any, trusted: bool) -> Signals:
+def _signals(row: Any, approved: int | None) -> Signals:
+    written = f"{row.name} {row.body}"
     return Signals(
         email=row.email_normalised,
         address=row.address,
-        words=text.words(f"{row.name} {row.body}"),
+        name=row.name,
+        text=written,
+        words=text.words(written),
         link_hosts=text.link_hosts(row.body, row.url),
         honeypot_filled=row.honeypot_filled,
-        approved_before=trusted,
-        email_verified=trusted,
+        approved=approved or 0,
+        email_verified=approved is not None,
     )
 
 
@@ -253,21 +256,21 @@ def _titles(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     return {row[0]: row[1] for row in found}
 
 
-def _trusted(session: Session, rows: Sequence[Any]) -> set[tuple[str, str]]:
-    """Give (site, e-mail) of the verified authors who have an approved comment."""
-    approved = (
-        select(Comment.id)
+def _approved(session: Session, rows: Sequence[Any]) -> dict[tuple[str, str], int]:
+    """Give how many approved comments each verified author has, by site and e-mail."""
+    count = (
+        select(func.count())
         .where(
             Comment.site_id == VerifiedAuthor.site_id,
             Comment.email_normalised == VerifiedAuthor.email,
             Comment.status == Status.APPROVED,
         )
-        .exists()
+        .scalar_subquery()
     )
     pairs = {(row.site_id, row.email_normalised) for row in rows}
     found = session.execute(
-        select(VerifiedAuthor.site_id, VerifiedAuthor.email).where(
-            tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs), approved
+        select(VerifiedAuthor.site_id, VerifiedAuthor.email, count).where(
+            tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs)
         )
     )
-    return {(row[0], row[1]) for row in found}
+    return {(row[0], row[1]): row[2] for row in found}

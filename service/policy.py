@@ -14,7 +14,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from service import patterns
+from service.patterns import Patterns
 
 
 class Status(StrEnum):
@@ -30,7 +33,8 @@ class Status(StrEnum):
 # As `text.words` cuts a comment, or a blocked "free-money" would never be found in one.
 _WORD = re.compile(r"\w+")
 
-Phrase = Annotated[str, Field(min_length=1, max_length=200)]
+Phrase = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(patterns.check)]
+Phrases = Annotated[tuple[Phrase, ...], Field(max_length=1000)]
 
 
 class Policy(BaseModel):
@@ -38,19 +42,23 @@ class Policy(BaseModel):
 
     Of the classifier an operator says which errors are tolerable: of all good comments at most
     the share `hold_at_most` may wait for a person, and at most `mark_at_most` be marked as
-    spam. The thresholds follow from that (`Thresholds`).
+    spam. The thresholds follow from that (`Thresholds`). In the lists of phrases an entry
+    between slashes is a pattern (`service.patterns`). A verified author is trusted after
+    `trust_after` approved comments.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    banned_emails: tuple[Phrase, ...] = Field((), max_length=1000)
+    banned_emails: Phrases = ()
+    banned_names: Phrases = ()
     banned_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = Field(
         (), max_length=1000
     )
-    blocked_words: tuple[Phrase, ...] = Field((), max_length=1000)
-    blocked_domains: tuple[Phrase, ...] = Field((), max_length=1000)
+    blocked_words: Phrases = ()
+    blocked_domains: Phrases = ()
     max_links: int = Field(3, ge=0, le=1000)
     trust_approved_authors: bool = True
+    trust_after: int = Field(1, ge=1, le=100)
     hold_at_most: float = Field(0.02, ge=0, le=1)
     mark_at_most: float = Field(0.001, ge=0, le=1)
     premoderation: bool = False
@@ -59,20 +67,48 @@ class Policy(BaseModel):
     def _ordered(self) -> "Policy":
         if self.mark_at_most > self.hold_at_most:
             raise ValueError("mark_at_most must not be greater than hold_at_most")
+        patterns.check_together(
+            (self._email_patterns, self._name_patterns, self._word_patterns, self._domain_patterns)
+        )
         return self
+
+    @cached_property
+    def _email_patterns(self) -> Patterns:
+        return Patterns(self.banned_emails)
+
+    @cached_property
+    def _name_patterns(self) -> Patterns:
+        return Patterns(self.banned_names)
+
+    @cached_property
+    def _word_patterns(self) -> Patterns:
+        return Patterns(self.blocked_words)
+
+    @cached_property
+    def _domain_patterns(self) -> Patterns:
+        return Patterns(self.blocked_domains)
 
     @cached_property
     def _emails(self) -> frozenset[str]:
         return frozenset(email.casefold() for email in self.banned_emails)
 
     @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(_folded(name) for name in self.banned_names)
+
+    @cached_property
     def _words(self) -> tuple[str, ...]:
-        folded = (unicodedata.normalize("NFKC", word).casefold() for word in self.blocked_words)
-        return tuple(filter(None, (" ".join(_WORD.findall(word)) for word in folded)))
+        plain = (word for word in self.blocked_words if not patterns.is_pattern(word))
+        return tuple(filter(None, (" ".join(_WORD.findall(_folded(word))) for word in plain)))
 
     @cached_property
     def _domains(self) -> tuple[str, ...]:
-        return tuple(domain.casefold().strip(".") for domain in self.blocked_domains)
+        plain = (domain for domain in self.blocked_domains if not patterns.is_pattern(domain))
+        return tuple(domain.casefold().strip(".") for domain in plain)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +131,12 @@ class Signals:
     Attributes:
         email: the normalised e-mail address.
         address: the client's IP address, `None` if unknown.
-        words: the casefolded words of name and body, single spaces between and around.
+        name: the author's, as written.
+        text: name and body, as written.
+        words: the casefolded words of them, single spaces between and around.
         link_hosts: host of every link in body and author URL, in order, repeats included.
         honeypot_filled: whether the field that people do not see was filled in.
-        approved_before: whether this e-mail has an approved comment on the site.
+        approved: how many approved comments this e-mail has on the site, as far as it matters.
         email_verified: whether the author proved that the e-mail is theirs.
         score: probability of spam, 0-1, or `None` without a verdict.
         thresholds: of the site and of the model that gave the score.
@@ -106,10 +144,12 @@ class Signals:
 
     email: str
     address: str | None = None
+    name: str = ""
+    text: str = ""
     words: str = " "
     link_hosts: tuple[str, ...] = field(default=())
     honeypot_filled: bool = False
-    approved_before: bool = False
+    approved: int = 0
     email_verified: bool = False
     score: float | None = None
     thresholds: Thresholds = Thresholds()
@@ -129,8 +169,10 @@ Rule = Callable[[Signals, Policy], Ruling | None]
 
 def banned(signals: Signals, policy: Policy) -> Ruling | None:
     """Reject an author or an address the site has banned."""
-    if signals.email.casefold() in policy._emails:
+    if signals.email.casefold() in policy._emails or policy._email_patterns.first(signals.email):
         return Ruling(Status.REJECTED, "banned", "this e-mail address is banned on the site")
+    if _folded(signals.name) in policy._names or policy._name_patterns.first(signals.name):
+        return Ruling(Status.REJECTED, "banned", "this author's name is banned on the site")
     if policy.banned_networks and signals.address is not None:
         address = ipaddress.ip_address(signals.address)
         if any(address in network for network in policy.banned_networks):
@@ -143,7 +185,11 @@ def blocked(signals: Signals, policy: Policy) -> Ruling | None:
     for word in policy._words:
         if f" {word} " in signals.words:
             return Ruling(Status.REJECTED, "blocked", f"contains the blocked word “{word}”")
+    if found := policy._word_patterns.first(signals.text):
+        return Ruling(Status.REJECTED, "blocked", f"contains what the pattern {found} blocks")
     for host in signals.link_hosts:
+        if found := policy._domain_patterns.first(host):
+            return Ruling(Status.REJECTED, "blocked", f"links to what the pattern {found} blocks")
         for domain in policy._domains:
             if host == domain or host.endswith(f".{domain}"):
                 return Ruling(Status.REJECTED, "blocked", f"links to the blocked site {domain}")
@@ -168,8 +214,9 @@ def too_many_links(signals: Signals, policy: Policy) -> Ruling | None:
 
 
 def known_author(signals: Signals, policy: Policy) -> Ruling | None:
-    """Approve an author with an approved comment, only if the e-mail is proven to be theirs."""
-    if policy.trust_approved_authors and signals.approved_before and signals.email_verified:
+    """Approve an author with approved comments, only if the e-mail is proven to be theirs."""
+    enough = signals.approved >= policy.trust_after
+    if policy.trust_approved_authors and enough and signals.email_verified:
         return Ruling(
             Status.APPROVED, "known_author", "the author's verified e-mail was approved before"
         )

@@ -21,12 +21,17 @@ _TEMPLATE = "policy.html"
 _LISTS = {
     "blocked_words": "Words and phrases",
     "blocked_domains": "Sites that are linked to",
+    "banned_names": "Names of authors",
     "banned_emails": "E-mail addresses of authors",
     "banned_networks": "Networks (CIDR)",
 }
 _SWITCHES = {
     "premoderation": "Every comment waits for a person",
-    "trust_approved_authors": "Authors with a verified e-mail and an approved comment are trusted",
+    "trust_approved_authors": "Authors with a verified e-mail and approved comments are trusted",
+}
+_NUMBERS = {
+    "max_links": ("More links than this are held", 0, 1000),
+    "trust_after": ("Approved comments before an author is trusted", 1, 100),
 }
 _SHARES = {
     "hold_at_most": ("Good comments that may wait for a person", 10.0, 0.1),
@@ -34,7 +39,7 @@ _SHARES = {
 }
 
 
-_SHOWN = {"lists": _LISTS, "switches": _SWITCHES, "shares": _SHARES}
+_SHOWN = {"lists": _LISTS, "switches": _SWITCHES, "numbers": _NUMBERS, "shares": _SHARES}
 
 
 @blueprint.get("/sites/<slug>/policy")
@@ -88,7 +93,7 @@ def _sent() -> dict[str, Any]:
     form = flask.request.form
     values: dict[str, Any] = {name: _lines(form.get(name, "")) for name in _LISTS}
     values |= {name: name in form for name in _SWITCHES}
-    values["max_links"] = form.get("max_links", "")
+    values |= {name: form.get(name, "") for name in _NUMBERS}
     for name in _SHARES:
         written = form.get(name, "").strip().replace(",", ".")
         try:

@@ -19,7 +19,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "blocked": {"words": " buy casino chips "},
     "honeypot": {"honeypot_filled": True},
     "too_many_links": {"link_hosts": ("a.example", "b.example", "c.example")},
-    "known_author": {"approved_before": True, "email_verified": True},
+    "known_author": {"approved": 1, "email_verified": True},
     "spam_score": {"score": 0.99},
     "hold_score": {"score": 0.7},
     "no_verdict": {"score": None},
@@ -165,7 +165,7 @@ def test_more_links_than_the_site_takes_are_held(count: int, held: bool) -> None
 def test_an_author_is_known_only_by_a_verified_email(
     approved: bool, verified: bool, trusting: bool, known: bool
 ) -> None:
-    signals = _signals(score=0.999, approved_before=approved, email_verified=verified)
+    signals = _signals(score=0.999, approved=int(approved), email_verified=verified)
 
     ruling = decide(signals, Policy(trust_approved_authors=trusting))
 
@@ -190,12 +190,21 @@ def test_the_thresholds_are_those_of_site_and_model() -> None:
     assert decide(_signals(score=0.2, thresholds=strict), Policy()).rule == "hold_score"
 
 
+def test_trust_begins_after_as_many_approved_comments_as_the_site_says() -> None:
+    policy = Policy(trust_after=3)
+
+    known = {"email_verified": True, "score": 0.999}
+    assert decide(_signals(approved=2, **known), policy).rule == "spam_score"
+    assert decide(_signals(approved=3, **known), policy).rule == "known_author"
+
+
 @pytest.mark.parametrize(
     "values",
     [
         {"hold_at_most": 0.0001}, {"mark_at_most": 0.1}, {"hold_at_most": 1.1},
         {"mark_at_most": -0.1},
-        {"max_links": -1}, {"blocked_words": [""]}, {"blocked_words": ["x" * 201]},
+        {"max_links": -1}, {"trust_after": 0}, {"trust_after": 101},
+        {"blocked_words": [""]}, {"blocked_words": ["x" * 201]},
         {"banned_networks": ["192.0.2.1/24"]}, {"banned_networks": ["x"]}, {"unknown": 1},
         {"blocked_domains": ["x"] * 1001},
     ],
@@ -214,7 +223,7 @@ def test_a_policy_that_makes_no_sense_is_refused(values: dict[str, Any]) -> None
         words=st.text(),
         link_hosts=st.lists(st.text()).map(tuple),
         honeypot_filled=st.booleans(),
-        approved_before=st.booleans(),
+        approved=st.integers(0, 5),
         email_verified=st.booleans(),
         score=st.none() | st.floats(0, 1),
     )
