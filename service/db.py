@@ -111,6 +111,16 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{int(time.time() * 1000):012x}{random.getrandbits(56):014x}"
 
 
+def first_id(prefix: str, moment: datetime) -> str:
+    """Give what sorts before every id of a kind made at a time or later."""
+    return f"{prefix}_{max(0, int(moment.timestamp() * 1000)):012x}"
+
+
+def made_at(row_id: str) -> datetime:
+    """Give when an id was made."""
+    return datetime.fromtimestamp(int(row_id.partition("_")[2][:12], 16) / 1000, UTC)
+
+
 def insert_into(connection: Connection, table: Any) -> Any:
     """Give an INSERT of this database's own dialect, which knows ON CONFLICT."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from service import policy, text
-from service.models import COMMENTS, SITES, THREADS, Comment, VerifiedAuthor
+from service.models import COMMENTS, SITES, STORMS, THREADS, Comment, VerifiedAuthor
 from service.policy import Policy, Ruling, Signals, Status, Thresholds
 from service.scoring import Budget, Content, Folded, Scorer, Tuning, Verdict
 from service.shelf import Shelf
@@ -44,6 +44,7 @@ class Rulebook:
         number: of the site's own version, 0 for the shipped model alone.
         tuning: the site's layer.
         shadow: a second rulebook, to be asked and not followed.
+        storm: whether a storm is on.
     """
 
     policy: Policy
@@ -52,6 +53,7 @@ class Rulebook:
     number: int = SHIPPED
     tuning: Tuning | None = None
     shadow: "Rulebook | None" = None
+    storm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,16 @@ def rulebooks(
     A promotion or a changed policy so counts from the next batch on.
     """
     rows = session.execute(
-        select(SITES.c.id, SITES.c.policy, SITES.c.model, SITES.c.shadow, SITES.c.thresholds).where(
-            SITES.c.id.in_(site_ids)
+        select(
+            SITES.c.id,
+            SITES.c.policy,
+            SITES.c.model,
+            SITES.c.shadow,
+            SITES.c.thresholds,
+            STORMS.c.id.is_not(None).label("storm"),
         )
+        .outerjoin(STORMS, and_(STORMS.c.site_id == SITES.c.id, STORMS.c.ended_at.is_(None)))
+        .where(SITES.c.id.in_(site_ids))
     )
     found = {}
     for row in rows:
@@ -104,8 +113,8 @@ def rulebooks(
         if row.shadow is not None:
             # With the thresholds of the shipped model: a shadow's own are not chosen yet.
             shadow = rulebook(session, scorer, shelf, row.id, settings, row.shadow)
-            book = replace(book, shadow=shadow)
-        found[row.id] = book
+            book = replace(book, shadow=replace(shadow, storm=row.storm))
+        found[row.id] = replace(book, storm=row.storm)
     return found
 
 
@@ -225,6 +234,7 @@ def _judgement(case: Case, verdict: Verdict | None, book: Rulebook) -> Judgement
         case.signals,
         score=None if verdict is None else verdict.score,
         thresholds=book.thresholds,
+        storm=book.storm,
     )
     return Judgement(
         policy.decide(signals, book.policy), verdict, book.version if verdict else None

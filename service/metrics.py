@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service import moderation
+from service import moderation, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Doorbell, Job
@@ -42,15 +42,18 @@ class _Ledger(Collector):
         oldest = GaugeMetricFamily(
             "hamgate_oldest_due_seconds", "How long the oldest unclassified comment has been due."
         )
+        stormy = GaugeMetricFamily("hamgate_storms", "Sites on which a storm is on.")
         try:
             with self._database.reading() as session:
                 overdue = moderation.overdue_seconds(session)
+                stormy.add_metric([], storms.count_open(session))
             database_up.add_metric([], 1)
             oldest.add_metric([], overdue or 0.0)
         except Unavailable:
             database_up.add_metric([], 0)
         yield database_up
         yield oldest
+        yield stormy
         redis_up = GaugeMetricFamily("hamgate_redis_up", "Whether Redis answers.")
         redis_up.add_metric([], 1 if self._doorbell.ping() else 0)
         yield redis_up

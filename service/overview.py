@@ -7,17 +7,19 @@ a site of ten years as on one of ten days.
 import statistics
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from service import moderation, queue
+from service import moderation, queue, storms
 from service.db import utc_now
 from service.models import COMMENTS, DECISIONS, is_automatic
 from service.policy import Status
+from service.storms import StormView
 
 DAYS = 14
+HOURS = 48
 COMMENTS_MOST = 10_000
 
 
@@ -28,6 +30,8 @@ class Overview:
     Attributes:
         comments: how many were looked at.
         days: how many comments of each status came in each day, oldest first, no day left out.
+        hours: the same for each of the last 48 hours.
+        storms: those of these days, newest first.
         decided: how many the rules decided, by status; held ones are `pending`.
         corrected: of those, how many a person later decided otherwise, by the rules' status
             and the person's.
@@ -37,17 +41,14 @@ class Overview:
     """
 
     comments: int = 0
-    days: dict[date, Counter[Status]] = field(default_factory=dict)
+    days: dict[datetime, Counter[Status]] = field(default_factory=dict)
+    hours: dict[datetime, Counter[Status]] = field(default_factory=dict)
+    storms: list[StormView] = field(default_factory=list)
     decided: Counter[Status] = field(default_factory=Counter)
     corrected: Counter[tuple[Status, Status]] = field(default_factory=Counter)
     waiting: int = 0
     oldest_seconds: float | None = None
     median_seconds: float | None = None
-
-    @property
-    def busiest(self) -> int:
-        """How many comments came in on the day with the most of them."""
-        return max((counts.total() for counts in self.days.values()), default=0)
 
     def precision(self, status: Status) -> float | None:
         """Share of the rules' decisions for a status that no person has changed, 0-1."""
@@ -84,10 +85,12 @@ def of_site(session: Session, site_id: str) -> Overview:
         .limit(COMMENTS_MOST)
     ).all()
     found = Overview(comments=len(rows), waiting=queue.count(session, site_id))
-    days: defaultdict[date, Counter[Status]] = defaultdict(Counter)
+    days: defaultdict[datetime, Counter[Status]] = defaultdict(Counter)
+    hours: defaultdict[datetime, Counter[Status]] = defaultdict(Counter)
     waited: list[float] = []
     for row in rows:
-        days[row.created_at.date()][Status(row.status)] += 1
+        days[_day(row.created_at)][Status(row.status)] += 1
+        hours[_hour(row.created_at)][Status(row.status)] += 1
         if row.ruled is None:
             continue
         ruled = Status(row.ruled)
@@ -96,14 +99,24 @@ def of_site(session: Session, site_id: str) -> Overview:
             found.corrected[(ruled, Status(row.said))] += 1
             if ruled is Status.PENDING:
                 waited.append((row.decided_at - row.created_at).total_seconds())
-    found.days = {day: days[day] for day in _last_days(now)}
+    found.days = {day: days[day] for day in _last(_day(now), timedelta(days=1), DAYS)}
+    found.hours = {hour: hours[hour] for hour in _last(_hour(now), timedelta(hours=1), HOURS)}
+    found.storms = storms.listing(session, site_id, next(iter(found.days)))
     found.median_seconds = statistics.median(waited) if waited else None
     found.oldest_seconds = _oldest(session, site_id, now)
     return found
 
 
-def _last_days(now: datetime) -> list[date]:
-    return [(now - timedelta(days=back)).date() for back in range(DAYS - 1, -1, -1)]
+def _day(moment: datetime) -> datetime:
+    return _hour(moment).replace(hour=0)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _last(newest: datetime, step: timedelta, many: int) -> list[datetime]:
+    return [newest - back * step for back in range(many - 1, -1, -1)]
 
 
 def _oldest(session: Session, site_id: str, now: datetime) -> float | None:

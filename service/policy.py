@@ -44,7 +44,8 @@ class Policy(BaseModel):
     the share `hold_at_most` may wait for a person, and at most `mark_at_most` be marked as
     spam. The thresholds follow from that (`Thresholds`). In the lists of phrases an entry
     between slashes is a pattern (`service.patterns`). A verified author is trusted after
-    `trust_after` approved comments.
+    `trust_after` approved comments. With `storm_mode` the site looks at every comment first
+    while too much is odd at once (`service.storms`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +63,7 @@ class Policy(BaseModel):
     hold_at_most: float = Field(0.02, ge=0, le=1)
     mark_at_most: float = Field(0.001, ge=0, le=1)
     premoderation: bool = False
+    storm_mode: bool = True
 
     @model_validator(mode="after")
     def _ordered(self) -> "Policy":
@@ -138,6 +140,7 @@ class Signals:
         honeypot_filled: whether the field that people do not see was filled in.
         approved: how many approved comments this e-mail has on the site, as far as it matters.
         email_verified: whether the author proved that the e-mail is theirs.
+        storm: whether a storm is on.
         score: probability of spam, 0-1, or `None` without a verdict.
         thresholds: of the site and of the model that gave the score.
     """
@@ -151,6 +154,7 @@ class Signals:
     honeypot_filled: bool = False
     approved: int = 0
     email_verified: bool = False
+    storm: bool = False
     score: float | None = None
     thresholds: Thresholds = Thresholds()
 
@@ -246,6 +250,13 @@ def no_verdict(signals: Signals, policy: Policy) -> Ruling | None:
     return None
 
 
+def storm(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold everything while too much is odd at once, but for authors who are trusted."""
+    if signals.storm:
+        return Ruling(Status.PENDING, "storm", "too much is odd at once; a person looks first")
+    return None
+
+
 def premoderation(signals: Signals, policy: Policy) -> Ruling | None:
     """Hold everything on a site that looks at each comment first."""
     if policy.premoderation:
@@ -267,6 +278,7 @@ RULES: tuple[Rule, ...] = (
     spam_score,
     hold_score,
     no_verdict,
+    storm,
     premoderation,
     otherwise,
 )

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, func, literal, or_, select, tuple_, union_all
 from sqlalchemy.orm import Session, aliased
 
+from service.db import first_id
 from service.models import COMMENTS, DECISIONS, THREADS, is_automatic
 from service.policy import Status
 
@@ -97,6 +98,14 @@ def members(session: Session, site_id: str, campaign_id: str) -> list[Waiting]:
     return _rows(session, site_id, _of(site_id, campaign_id), MEMBERS_MOST)
 
 
+def held_by(
+    session: Session, site_id: str, rule: str, since: datetime, until: datetime
+) -> list[Waiting]:
+    """Give those that came in a time and wait because of one rule, up to 500."""
+    came = [COMMENTS.c.id >= first_id("cmt", since), COMMENTS.c.id < first_id("cmt", until)]
+    return _rows(session, site_id, [*_here(site_id), *came], MEMBERS_MOST, rule=rule)
+
+
 def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
     """Give those of these comments that wait, in the queue's order."""
     return _rows(session, site_id, [*_here(site_id), COMMENTS.c.id.in_(comment_ids)], PAGE_MOST)
@@ -152,9 +161,16 @@ def _of(site_id: str, campaign_id: str) -> list[ColumnElement[bool]]:
 
 
 def _rows(
-    session: Session, site_id: str, conditions: Sequence[ColumnElement[bool]], most: int
+    session: Session,
+    site_id: str,
+    conditions: Sequence[ColumnElement[bool]],
+    most: int,
+    *,
+    rule: str | None = None,
 ) -> list[Waiting]:
     machine = aliased(DECISIONS)
+    if rule is not None:
+        conditions = [*conditions, machine.c.rule == rule]
     rows = session.execute(
         select(
             COMMENTS.c.id,

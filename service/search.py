@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from service.db import first_id
 from service.models import COMMENTS, DECISIONS, THREADS, is_automatic
 from service.policy import Status
 
@@ -122,9 +123,10 @@ def _window(site_id: str, filters: Filters, before: str | None) -> Any:
         conditions.append(COMMENTS.c.thread_id.in_(thread))
     # Ids sort by time of making, so a day is a range of ids.
     if filters.since is not None:
-        conditions.append(COMMENTS.c.id >= _first_id(filters.since))
+        conditions.append(COMMENTS.c.id >= first_id("cmt", _midnight(filters.since)))
     if filters.until is not None:
-        conditions.append(COMMENTS.c.id < _first_id(filters.until + timedelta(days=1)))
+        after = _midnight(filters.until + timedelta(days=1))
+        conditions.append(COMMENTS.c.id < first_id("cmt", after))
     return (
         select(COMMENTS.c.id)
         .where(*conditions)
@@ -184,10 +186,8 @@ def _has(column: Any, part: str) -> ColumnElement[bool]:
     )
 
 
-def _first_id(day: date) -> str:
-    """Give what sorts before every id made on a day or later."""
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return f"cmt_{max(0, int(midnight.timestamp() * 1000)):012x}"
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _hit(row: Row[Any]) -> Hit:

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 
-from service import learning, moderation
+from service import learning, moderation, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -20,15 +20,19 @@ log = logging.getLogger(__name__)
 # Due for so long, a comment's bell was lost; and for so long, nobody who hears it works.
 _RING_AFTER_SECONDS = 0.5
 _RESCUE_AFTER_SECONDS = 3.0
+_WATCH_SECONDS = 15.0
 
 
 def run() -> None:
     """Look again and again, until the process is ended."""
     here = context.current()
-    look_at = time.monotonic()
+    look_at = watch_at = time.monotonic()
     while True:
         try:
             sweep(here.database)
+            if time.monotonic() >= watch_at:
+                watch_at = time.monotonic() + _WATCH_SECONDS
+                watch_for_storms(here.database)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + here.settings.train_look_seconds
                 look_for_labels(here)
@@ -48,6 +52,17 @@ def sweep(database: Database) -> None:
         return
     log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
     _in_child()
+
+
+def watch_for_storms(database: Database) -> None:
+    """Begin and end storms, and say so."""
+    with database.transaction() as session:
+        changed = storms.watch(session)
+    for site_id, storm in changed:
+        if storm.ended_at is None:
+            log.warning("storm on %s, every comment waits: %s", site_id, storm.told)
+        else:
+            log.warning("the storm on %s is over", site_id)
 
 
 def look_for_labels(here: context.Context) -> None:

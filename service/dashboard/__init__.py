@@ -20,6 +20,7 @@ from service.dashboard import (
     refusals,
     search,
     signing,
+    storms,
     template,
 )
 
@@ -32,7 +33,20 @@ blueprint = flask.Blueprint(
     static_folder="static",
     static_url_path="/static",
 )
-PAGES = (landing, signing, links, account, people, overview, queue, search, history, policy, model)
+PAGES = (
+    landing,
+    signing,
+    links,
+    account,
+    people,
+    overview,
+    queue,
+    storms,
+    search,
+    history,
+    policy,
+    model,
+)
 for _module in PAGES:
     blueprint.register_blueprint(_module.blueprint)
 guard.protect(blueprint)

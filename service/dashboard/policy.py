@@ -27,6 +27,7 @@ _LISTS = {
 }
 _SWITCHES = {
     "premoderation": "Every comment waits for a person",
+    "storm_mode": "In a storm, when too much is odd at once, every comment waits for a person",
     "trust_approved_authors": "Authors with a verified e-mail and approved comments are trusted",
 }
 _NUMBERS = {

@@ -66,7 +66,7 @@ def campaign(slug: str, campaign_id: str) -> str:
         waiting=len(rows),
         most=queue.MEMBERS_MOST,
         next_page=None,
-        campaign_id=campaign_id,
+        title=f"A campaign: {len(rows)} alike",
         done=_done(),
     )
 

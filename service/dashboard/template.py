@@ -11,8 +11,12 @@ import flask
 from flask import Blueprint
 from markupsafe import Markup
 
+from service import storms
 from service.dashboard import guard, session
+from service.errors import Unavailable
+from service.here import here
 from service.moderators import Role
+from service.storms import StormView
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -61,12 +65,22 @@ def equip(blueprint: Blueprint) -> None:
         if person is not None and site is not None:
             context["site"] = site
             context["may"] = partial(person.may, site.id)
+            context["storm"] = _storm(site.id)
             context["navigation"] = [
                 entry for entry in entries() if person.may(site.id, entry.role)
             ]
         return context
 
     blueprint.add_app_template_filter(when, "when")
+
+
+def _storm(site_id: str) -> StormView | None:
+    """Give the storm that is on; none to a page that says that the ledger is away."""
+    try:
+        with here().database.reading() as ledger:
+            return storms.current(ledger, site_id)
+    except Unavailable:
+        return None
 
 
 def entries() -> list[Entry]:

@@ -28,6 +28,7 @@ from service.models.learning import (
     ShadowRuling,
 )
 from service.models.sites import SITES, ApiKey, SettingChange, Site
+from service.models.storms import STORMS, Storm
 
 __all__ = [
     "AUTHOR_ACTOR",
@@ -38,6 +39,7 @@ __all__ = [
     "POLICY_ACTOR",
     "SHADOW_RULINGS",
     "SITES",
+    "STORMS",
     "THREADS",
     "ApiKey",
     "Campaign",
@@ -54,6 +56,7 @@ __all__ = [
     "SettingChange",
     "ShadowRuling",
     "Site",
+    "Storm",
     "Thread",
     "VerifiedAuthor",
     "is_automatic",

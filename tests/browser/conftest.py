@@ -83,7 +83,7 @@ def dashboard(
     database = open_ledger(settings)
     site = make_site(database)
     with database.transaction() as session:
-        sites.set_policy(session, site.id, Policy(premoderation=True))
+        sites.set_policy(session, site.id, Policy(premoderation=True, storm_mode=False))
     environ = {
         "HAMGATE_HOME": str(home),
         "REDIS_URL": shared_valkey.url,

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from service import comments, learning, moderation, moderators, queue, sites
+from service import comments, learning, moderation, moderators, queue, sites, storms
 from service.config import Settings
 from service.db import Database, utc_now
 from service.jobs import Job
@@ -19,6 +19,7 @@ from service.moderators import Role
 from service.policy import Policy, Status
 from service.scoring import Scorer
 from service.sites import SiteView
+from service.storms import Evidence
 from tests.cast import make_submission
 
 SLUG = "allotment"
@@ -85,9 +86,7 @@ def move_in(database: Database, settings: Settings) -> SiteView:
     """Make the site with its people and its week; some of it waits in the queue."""
     with database.transaction() as session:
         site = sites.create(session, SLUG, name="The Allotment", origins=[_ORIGIN])
-        sites.set_policy(
-            session, site.id, Policy(blocked_words=("roof repair deals",), max_links=1)
-        )
+        sites.set_policy(session, site.id, Policy(max_links=1, storm_mode=False))
         people = [
             moderators.create(session, f"{name.lower()}@example.org", name=name, site_id=site.id,
                               role=role)
@@ -100,6 +99,11 @@ def move_in(database: Database, settings: Settings) -> SiteView:
     last = _submit(database, site, [*_DOUBTFUL, *alike])
     _spread(database, first, hours=160)
     _spread(database, last, hours=12)
+    with database.transaction() as session:
+        began = utc_now() - timedelta(hours=30)
+        evidence = Evidence(comments=64, usual=3, strangers=0.97, alike=0.12)
+        storms.begin(session, site.id, evidence, actor=storms.WATCH, now=began)
+        storms.end(session, site.id, actor=storms.WATCH, now=began + timedelta(minutes=50))
     with database.reading() as session:
         assert queue.count(session, site.id) >= 3, "too little waits for a picture"
     return site

@@ -205,7 +205,7 @@ def test_a_policy_is_tried_and_saved(
     waiting(dashboard, [*odd_talk(2, spam=False, seed=6), SPAM])
     page = somebody.go("/dashboard/sites/blog/policy")
     somebody.assert_sound()
-    page.get_by_label("Every comment waits for a person").uncheck()
+    page.get_by_label("Every comment waits for a person", exact=True).uncheck()
     page.get_by_label("Good comments that may wait").fill("5")
     page.get_by_role("button", name="See what it does").click()
 
@@ -216,7 +216,7 @@ def test_a_policy_is_tried_and_saved(
     somebody.assert_sound()
     page.screenshot(path=pictures / "preview.png", full_page=True)
     page.get_by_role("link", name="Back without saving").click()
-    expect(page.get_by_label("Every comment waits for a person")).to_be_checked()
+    expect(page.get_by_label("Every comment waits for a person", exact=True)).to_be_checked()
 
 
 def test_a_bad_policy_says_what_is_wrong_beside_the_field(somebody: Watched) -> None:
@@ -226,6 +226,22 @@ def test_a_bad_policy_says_what_is_wrong_beside_the_field(somebody: Watched) -> 
 
     expect(page.locator("#fault-banned_networks")).to_contain_text("line 2:")
     expect(page.get_by_label("Networks (CIDR)")).to_have_value("10.0.0.0/8\nnonsense")
+
+
+def test_a_storm_is_told_on_every_page_and_ended_there(
+    dashboard: Dashboard, somebody: Watched
+) -> None:
+    page = somebody.go("/dashboard/sites/blog/")
+    page.get_by_role("button", name="Have every comment wait").click()
+    expect(page.locator(".storm")).to_contain_text("declared by a person")
+    (comment,) = waiting(dashboard, odd_talk(1, spam=False, seed=9))
+
+    page.locator(".storm").get_by_role("link", name="What it holds").click()
+
+    expect(page.locator("article")).to_have_attribute("id", comment)
+    somebody.assert_sound()
+    page.get_by_role("button", name="End it").click()
+    expect(page.locator(".storm")).to_have_count(0)
 
 
 def test_a_page_weighs_little(somebody: Watched) -> None:

@@ -23,6 +23,7 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "spam_score": {"score": 0.99},
     "hold_score": {"score": 0.7},
     "no_verdict": {"score": None},
+    "storm": {"storm": True},
 }
 EVERYTHING = Policy(
     banned_emails=("banned@example.org",),
@@ -39,6 +40,7 @@ STATUSES = {
     "spam_score": Status.SPAM,
     "hold_score": Status.PENDING,
     "no_verdict": Status.PENDING,
+    "storm": Status.PENDING,
     "premoderation": Status.PENDING,
     "otherwise": Status.APPROVED,
 }
