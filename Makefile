@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench lock clean help
+.PHONY: run test bench pictures lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -21,6 +21,13 @@ test: $(VENV)/.dev     ## format, lint, types, import contracts, tests
 
 bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
 	$(BIN)/python -m tests.bench
+
+PICTURES := overview queue campaign comment comments history policy model people account sites
+
+pictures: $(VENV)/.dev     ## take the README's pictures of the dashboard anew (needs chromium)
+	$(BIN)/pytest -q tests/browser/test_pages.py
+	mkdir -p service/dashboard/pictures
+	cp $(PICTURES:%=build/screenshots/%-light.png) service/dashboard/pictures/
 
 lock:            ## resolve pyproject.toml into the two lock files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.lock
