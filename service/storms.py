@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, func, or_, select, union_all, update
 from sqlalchemy.orm import Session, aliased
 
 from service import changes
-from service.db import first_id, insert_into, made_at, new_id, utc_now
+from service.db import Database, first_id, insert_into, made_at, new_id, utc_now
 from service.errors import NotFound
-from service.models import COMMENTS, STORMS, Site
+from service.models import COMMENTS, SITES, STORMS
 from service.policy import Policy, Status
 
 WATCH = "watch"
@@ -28,6 +28,7 @@ STILL_AFTER = timedelta(hours=1)
 # What is looked at of a window: how many are counted, and of how many it is asked who wrote them.
 _LOOKED_AT = 300
 _COUNTED = 2_000
+_BUSY_LOOKED_AT = 20_000
 _USUAL_DAYS = timedelta(days=7)
 _USUAL_LOOKED_AT = 5_000
 # How much a window has to hold before it can be odd at all, and how odd it has to be.
@@ -96,27 +97,41 @@ class StormView:
         return self.evidence.told
 
 
-def watch(session: Session, now: datetime | None = None) -> list[tuple[str, StormView]]:
+def watch(database: Database, now: datetime | None = None) -> list[tuple[str, StormView]]:
     """Begin and end storms, and give those that changed with their sites' ids.
 
-    Costs one look at an index for each site; only where much came more is asked.
+    One that a person declared goes on until a person ends it. Looked for without a lock, and only
+    on sites to which something came, so that it costs the same with a thousand quiet ones.
 
     Args:
-        session: a transaction's.
+        database: the ledger.
         now: default the present.
     """
     now = now or utc_now()
-    changed = []
-    for site_id, policy in session.execute(select(Site.id, Site.policy)).all():
-        storm = current(session, site_id)
-        if storm is not None:
-            if now - storm.started_at >= LASTS_LEAST and gather(session, site_id, now).is_calm:
-                changed.append((site_id, end(session, site_id, actor=WATCH, now=now)))
-        elif Policy.model_validate(policy).storm_mode and not _was_ended(session, site_id, now):
-            evidence = gather(session, site_id, now)
-            if evidence.is_odd:
-                changed.append((site_id, begin(session, site_id, evidence, actor=WATCH, now=now)))
-    return changed
+    with database.reading() as session:
+        raging = _raging(session)
+        calm = [
+            site_id
+            for site_id, storm in raging.items()
+            if storm.started_by == WATCH
+            and now - storm.started_at >= LASTS_LEAST
+            and gather(session, site_id, now).is_calm
+        ]
+        odd = {
+            site_id: evidence
+            for site_id in _busy(session, now) - raging.keys()
+            if not _was_ended(session, site_id, now)
+            and (evidence := gather(session, site_id, now)).is_odd
+        }
+    if not calm and not odd:
+        return []
+    with database.transaction() as session:
+        ended = [(site_id, _end(session, site_id, WATCH, now)) for site_id in calm]
+        begun = [
+            (site_id, begin(session, site_id, evidence, actor=WATCH, now=now))
+            for site_id, evidence in odd.items()
+        ]
+    return [(site_id, storm) for site_id, storm in ended if storm is not None] + begun
 
 
 def gather(session: Session, site_id: str, now: datetime) -> Evidence:
@@ -178,9 +193,9 @@ def begin(
         )
         .returning(STORMS.c.id)
     ).first()
-    there = None if begun else current(session, site_id)
-    if there is not None:
-        return there
+    if begun is None:
+        there = current(session, site_id)
+        return there or begin(session, site_id, evidence, actor=actor, now=now)
     changes.note(session, site_id, "storm", None, evidence.told, actor=actor)
     return _view(row)
 
@@ -191,17 +206,10 @@ def end(session: Session, site_id: str, *, actor: str, now: datetime | None = No
     Raises:
         NotFound: none is on.
     """
-    ended = session.execute(
-        update(STORMS)
-        .where(STORMS.c.site_id == site_id, STORMS.c.ended_at.is_(None))
-        .values(ended_at=now or utc_now(), ended_by=actor)
-        .returning(*STORMS.c)
-    ).first()
+    ended = _end(session, site_id, actor, now or utc_now())
     if ended is None:
         raise NotFound("there is no storm; it may have ended by itself")
-    storm = _view(dict(ended._mapping))
-    changes.note(session, site_id, "storm", storm.told, None, actor=actor)
-    return storm
+    return ended
 
 
 def hush(session: Session, site_id: str, *, actor: str, now: datetime | None = None) -> None:
@@ -255,6 +263,45 @@ def count_open(session: Session) -> int:
 
 
 _COUNTS = (Status.PENDING, Status.APPROVED)
+
+
+def _end(session: Session, site_id: str, actor: str, now: datetime) -> StormView | None:
+    """End the storm that is on; `None` if somebody else was faster."""
+    ended = session.execute(
+        update(STORMS)
+        .where(STORMS.c.site_id == site_id, STORMS.c.ended_at.is_(None))
+        .values(ended_at=now, ended_by=actor)
+        .returning(*STORMS.c)
+    ).first()
+    if ended is None:
+        return None
+    storm = _view(dict(ended._mapping))
+    changes.note(session, site_id, "storm", storm.told, None, actor=actor)
+    return storm
+
+
+def _raging(session: Session) -> dict[str, StormView]:
+    """Give the storms that are on, by site."""
+    rows = session.execute(select(STORMS).where(STORMS.c.ended_at.is_(None)))
+    return {row.site_id: _view(dict(row._mapping)) for row in rows}
+
+
+def _busy(session: Session, now: datetime) -> set[str]:
+    """Give the sites with storm mode to which enough came in the window, of its newest comments."""
+    window = (
+        select(COMMENTS.c.site_id)
+        .where(COMMENTS.c.id >= first_id("cmt", now - WINDOW), COMMENTS.c.id < first_id("cmt", now))
+        .order_by(COMMENTS.c.id.desc())
+        .limit(_BUSY_LOOKED_AT)
+        .subquery()
+    )
+    rows = session.execute(
+        select(SITES.c.id, SITES.c.policy)
+        .join(window, window.c.site_id == SITES.c.id)
+        .group_by(SITES.c.id, SITES.c.policy)
+        .having(func.count() >= _ALIKE_LEAST)
+    )
+    return {row.id for row in rows if Policy.model_validate(row.policy).storm_mode}
 
 
 def _was_ended(session: Session, site_id: str, now: datetime) -> bool:

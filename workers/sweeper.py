@@ -56,9 +56,7 @@ def sweep(database: Database) -> None:
 
 def watch_for_storms(database: Database) -> None:
     """Begin and end storms, and say so."""
-    with database.transaction() as session:
-        changed = storms.watch(session)
-    for site_id, storm in changed:
+    for site_id, storm in storms.watch(database):
         if storm.ended_at is None:
             log.warning("storm on %s, every comment waits: %s", site_id, storm.told)
         else:

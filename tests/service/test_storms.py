@@ -77,8 +77,7 @@ def past(database: Database, site: SiteView) -> Past:
 
 
 def watched(database: Database, now: datetime = NOW) -> list[StormView]:
-    with database.transaction() as session:
-        return [storm for _, storm in storms.watch(session, now)]
+    return [storm for _, storm in storms.watch(database, now)]
 
 
 def usual_week(past: Past, *, every: timedelta, many: int) -> None:
@@ -173,6 +172,17 @@ def test_it_ends_by_itself_when_it_is_calm_and_not_before(database: Database, pa
     (storm,) = watched(database, NOW + timedelta(minutes=30))
 
     assert (storm.ended_by, storm.ended_at) == (storms.WATCH, NOW + timedelta(minutes=30))
+
+
+def test_one_that_a_person_declared_goes_on_until_a_person_ends_it(
+    database: Database, site: SiteView
+) -> None:
+    with database.transaction() as session:
+        storms.begin(session, site.id, Evidence(0), actor="moderator:m1", now=NOW)
+
+    assert watched(database, NOW + timedelta(hours=9)) == []
+    with database.reading() as session:
+        assert storms.current(session, site.id) is not None
 
 
 def test_once_a_person_has_ended_it_none_begins_for_an_hour(
