@@ -161,6 +161,9 @@ class Settings(BaseModel):
     limit_other: RateLimit = Field(
         Limit(amount=1200, window_seconds=60), description="Other requests per client address."
     )
+    edit_seconds: int = Field(
+        900, ge=0, le=604_800, description="How long authors may edit a comment; 0 for never."
+    )
     classify_batch: int = Field(256, ge=1, le=2000, description="Comments scored in one call.")
     classify_lease_seconds: int = Field(
         10, ge=2, le=600, description="How long a worker may hold a batch before it is retried."

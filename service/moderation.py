@@ -5,6 +5,7 @@ comment is still the version that was decided on. A machine additionally loses t
 decided before it, so a person is never overruled.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from service.models import (
     COMMENTS,
     DECISIONS,
     POLICY_ACTOR,
+    THREADS,
     Comment,
 )
 from service.policy import Status
@@ -142,6 +144,7 @@ def record(
                 for row in rows
             ],
         )
+        _mark_threads(session, rows, current)
     return outcome
 
 
@@ -260,9 +263,17 @@ _SET_STATUS = (
 )
 
 
+_MARK_THREAD = (
+    update(THREADS)
+    .where(THREADS.c.id == bindparam("b_id"))
+    .values(version=THREADS.c.version + 1, approved=THREADS.c.approved + bindparam("b_shift"))
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Current:
     site_id: str
+    thread_id: str
     status: Status
     version: int
     revision: int
@@ -279,6 +290,7 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
         select(
             Comment.id,
             Comment.site_id,
+            Comment.thread_id,
             Comment.status,
             Comment.version,
             Comment.revision,
@@ -291,7 +303,26 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
     )
     if site_id is not None:
         query = query.where(Comment.site_id == site_id)
-    return {row[0]: _Current(row[1], Status(row[2]), *row[3:]) for row in session.execute(query)}
+    return {
+        row[0]: _Current(row[1], row[2], Status(row[3]), row[4], row[5], row[6], row[7])
+        for row in session.execute(query)
+    }
+
+
+def _mark_threads(
+    session: Session, rows: Sequence[Mapping[str, Any]], current: Mapping[str, _Current]
+) -> None:
+    """Count what became public or ceased to be, in the order of ids, so that nobody deadlocks."""
+    shifts: Counter[str] = Counter()
+    for row in rows:
+        before, after = (status is Status.APPROVED for status in (row["old_status"], row["status"]))
+        if before is not after:
+            shifts[current[row["comment_id"]].thread_id] += after - before
+    if shifts:
+        session.connection().execute(
+            _MARK_THREAD,
+            [{"b_id": thread_id, "b_shift": shift} for thread_id, shift in sorted(shifts.items())],
+        )
 
 
 def _refusal(ballot: Ballot, found: _Current | None) -> HamgateError | None:
@@ -302,6 +333,8 @@ def _refusal(ballot: Ballot, found: _Current | None) -> HamgateError | None:
             f"the comment is at version {found.version}, you saw {ballot.seen_version}",
             version=found.version,
         )
+    if found.status is Status.DELETED and ballot.undoes is None:
+        return Stale("it is deleted, and nobody decides on it any more", version=found.version)
     if ballot.actor == POLICY_ACTOR and not found.due:
         return Stale("it was decided already", version=found.version)
     return None

@@ -4,7 +4,7 @@ import flask
 from flask import Response
 
 from service import access
-from service.api import comments, decisions, docs, health
+from service.api import comments, decisions, docs, health, thread
 from service.errors import Forbidden, NotFound
 from service.here import here
 
@@ -13,6 +13,7 @@ _MAX_AGE_SECONDS = 600
 blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.register_blueprint(comments.blueprint)
 blueprint.register_blueprint(decisions.blueprint)
+blueprint.register_blueprint(thread.blueprint)
 
 
 def register(app: flask.Flask) -> None:
@@ -38,7 +39,7 @@ def _admit() -> Response | None:
 @blueprint.after_request
 def _private(answer: Response) -> Response:
     answer.headers.setdefault("Cache-Control", "no-store")
-    answer.headers["Vary"] = "Origin"
+    answer.vary.add("Origin")
     return answer
 
 
@@ -53,7 +54,7 @@ def _preflight() -> Response:
         if not access.allow_origin(site):  # to strangers it is as if it were not there
             raise NotFound("there is no such comment")
     answer = Response(status=204)
-    answer.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    answer.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
     answer.headers["Access-Control-Allow-Headers"] = (
         "Authorization, Content-Type, Idempotency-Key, Prefer"
     )

@@ -7,12 +7,20 @@ import flask
 from flask import Response
 from pydantic import BaseModel
 
-from service import access, comments, moderation, text
+from service import access, authoring, comments, moderation, text
 from service.access import Caller
 from service.api import parsing, schemas, views
 from service.api.openapi import operation
+from service.api.thread import Draft
 from service.comments import Accepted, CommentView, Submission
-from service.errors import FieldError, HamgateError, Invalid, Malformed, Unavailable
+from service.errors import (
+    FieldError,
+    HamgateError,
+    Invalid,
+    Malformed,
+    Unauthenticated,
+    Unavailable,
+)
 from service.here import here
 from service.limits import Counter
 from service.moderation import DecisionView
@@ -95,6 +103,38 @@ def show(comment_id: str) -> Response:
     return answer_json(views.comment(*_load(comment_id, key.site_id)), 200)
 
 
+@blueprint.patch("/comments/<comment_id>")
+@operation(
+    "Edit one's comment",
+    who="The author: `Authorization: Receipt rcp_…`.",
+    body=Draft,
+    answers={200: schemas.OwnComment},
+    problems=[400, 401, 403, 404, 409, 413, 415, 422, 429, 503],
+)
+def edit(comment_id: str) -> Response:
+    """Put another text in its place, within some minutes; it is pending until decided again."""
+    _check_author(comment_id)
+    wanted = parsing.body(Draft)
+    with here().database.transaction() as session:
+        authoring.edit(session, comment_id, wanted.body, here().settings.edit_seconds)
+    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+
+
+@blueprint.delete("/comments/<comment_id>")
+@operation(
+    "Withdraw one's comment",
+    who="The author: `Authorization: Receipt rcp_…`.",
+    answers={200: schemas.OwnComment},
+    problems=[401, 404, 409, 429, 503],
+)
+def withdraw(comment_id: str) -> Response:
+    """Take a comment back for good; replies to it stay."""
+    _check_author(comment_id)
+    with here().database.transaction() as session:
+        authoring.withdraw(session, comment_id)
+    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+
+
 @blueprint.get("/sites/<site>/comments")
 @operation(
     "List comments",
@@ -135,6 +175,17 @@ def site_id_of(comment_id: str) -> str:
     """
     with here().database.reading() as session:
         return comments.get(session, comment_id).site_id
+
+
+def _check_author(comment_id: str) -> None:
+    """See that the author asks, and let a page of the site read the answer.
+
+    Raises:
+        Unauthenticated: without the comment's receipt, whether or not there is such a comment.
+    """
+    if not here().access.holds_receipt(comment_id):
+        raise Unauthenticated("this needs the comment's receipt: Authorization: Receipt rcp_…")
+    access.allow_origin(here().access.site_by_id(site_id_of(comment_id)))
 
 
 def _submission(caller: Caller) -> Submission:

@@ -34,17 +34,24 @@ def body(schema: type[M], *, most_bytes: int = BODY_MOST_BYTES) -> M:
         raise problems.invalid(error) from None
 
 
-def query(schema: type[M]) -> M:
+def query(schema: type[M], *, several: frozenset[str] = frozenset()) -> M:
     """Read the current request's query string as `schema`.
+
+    Args:
+        schema: of the parameters.
+        several: those that may stand more than once, and are lists.
 
     Raises:
         Invalid: unknown, wrong or repeated parameters; every fault at once.
     """
-    repeated = [name for name, values in flask.request.args.lists() if len(values) > 1]
+    given = dict(flask.request.args.lists())
+    repeated = [name for name in given.keys() - several if len(given[name]) > 1]
     if repeated:
         raise Invalid([FieldError(f"/{name}", "must stand only once") for name in repeated])
     try:
-        return schema.model_validate(flask.request.args.to_dict())
+        return schema.model_validate(
+            {name: values if name in several else values[0] for name, values in given.items()}
+        )
     except ValidationError as error:
         raise problems.invalid(error) from None
 

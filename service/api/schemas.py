@@ -279,7 +279,10 @@ class OwnComment(Answer):
     name: str
     url: str | None
     body: str
+    html: str = Field(description="The text, safe to put into a page.")
     created_at: datetime
+    edited_at: datetime | None
+    editable_until: datetime | None = Field(description="By its author; `null` for never.")
     decision: Decision | None = Field(description="`null` until one is recorded.")
 
 

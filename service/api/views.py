@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import TypedDict
 
+from service import authoring, markdown
 from service.api import schemas
 from service.comments import CommentView
 from service.errors import HamgateError
+from service.here import here
 from service.moderation import DecisionView
 from service.policy import Status
 from service.problems import describe
@@ -89,7 +91,10 @@ class _Shared(TypedDict):
     name: str
     url: str | None
     body: str
+    html: str
     created_at: datetime
+    edited_at: datetime | None
+    editable_until: datetime | None
 
 
 def _shared(view: CommentView) -> _Shared:
@@ -102,5 +107,10 @@ def _shared(view: CommentView) -> _Shared:
         "name": view.name,
         "url": view.url,
         "body": view.body,
+        "html": markdown.render(view.body),
         "created_at": view.created_at,
+        "edited_at": view.edited_at,
+        "editable_until": authoring.editable_until(
+            view.status, view.created_at, here().settings.edit_seconds
+        ),
     }

@@ -30,7 +30,11 @@ _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
 class Thread(Base):
-    """The discussion of one page; the id follows from site and page URL."""
+    """The discussion of one page; the id follows from site and page URL.
+
+    `version` grows with every change of what is public in it, `approved` counts that; both are
+    kept by `moderation.record`.
+    """
 
     __tablename__ = "threads"
 
@@ -39,6 +43,8 @@ class Thread(Base):
     page_url: Mapped[str] = mapped_column(Text)
     page_title: Mapped[str | None] = mapped_column(String(300))
     closed: Mapped[bool] = mapped_column(server_default=text("false"))
+    version: Mapped[int] = mapped_column(server_default=text("0"))
+    approved: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -115,6 +121,7 @@ class Comment(Base):
     campaign_id: Mapped[str | None] = mapped_column(Id)
     echoes: Mapped[int] = mapped_column(server_default=text("0"))
     queue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Decision(Base):

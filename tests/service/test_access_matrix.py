@@ -10,7 +10,7 @@ from service import sites
 from service.db import new_id
 from service.policy import Status
 from service.sites import Scope
-from tests.cast import ORIGIN, bearer, decide, make_body, make_comment, make_key, make_site
+from tests.cast import ORIGIN, PAGE, bearer, decide, make_body, make_comment, make_key, make_site
 from tests.conftest import Door
 
 CALLERS = ("moderate", "submit", "other site", "none", "revoked", "garbage", "browser")
@@ -24,7 +24,12 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "POST /api/v1/comments/<comment_id>/decisions":  (201, 403, 404, 401, 401, 401, 401),
     "POST /api/v1/sites/<site>/decisions":           (200, 403, 404, 401, 401, 401, 401),
     "POST /api/v1/sites/<site>/acts/<act_id>/undo":  (200, 403, 404, 401, 401, 401, 401),
+    "PATCH /api/v1/comments/<comment_id>":           (401, 401, 401, 401, 401, 401, 401),
+    "DELETE /api/v1/comments/<comment_id>":          (401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200),
     # What is for everybody looks at no key, not even at a bad one.
+    "GET /api/v1/sites/<site>/thread":               (200, 200, 200, 200, 200, 200, 200),
+    "GET /api/v1/sites/<site>/counts":               (200, 200, 200, 200, 200, 200, 200),
     "GET /":                                         (200, 200, 200, 200, 200, 200, 200),
     "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200),
     "GET /openapi.json":                             (200, 200, 200, 200, 200, 200, 200),
@@ -58,7 +63,14 @@ def test_a_route_answers_each_caller_as_the_table_says(door: Door, route: str, c
     assert answer.status_code == MATRIX[route][CALLERS.index(caller)], answer.text
 
 
-@pytest.mark.parametrize("route", [route for route in MATRIX if "<comment_id>" in route])
+# Only the author's receipt opens these: see test_authoring.
+RECEIPT = {route for route in MATRIX if set(MATRIX[route]) == {401}}
+PUBLIC = {route for route in MATRIX if set(MATRIX[route]) == {200}}
+
+
+@pytest.mark.parametrize(
+    "route", [route for route in MATRIX if "<comment_id>" in route and route not in RECEIPT]
+)
 def test_another_sites_comment_is_as_if_it_were_not_there(door: Door, route: str) -> None:
     headers = _headers(door, "other site")
     theirs = _ask(door, route, headers)
@@ -68,7 +80,9 @@ def test_another_sites_comment_is_as_if_it_were_not_there(door: Door, route: str
     assert _without_instance(theirs) == _without_instance(nothing)
 
 
-@pytest.mark.parametrize("route", [route for route in MATRIX if "<site>" in route])
+@pytest.mark.parametrize(
+    "route", [route for route in MATRIX if "<site>" in route and route not in PUBLIC]
+)
 def test_another_site_is_as_if_it_were_not_there(door: Door, route: str) -> None:
     headers = _headers(door, "other site")
     theirs = _ask(door, route, headers)
@@ -128,10 +142,14 @@ def _ask(
         path = path.replace(name, value)
     decision = {"status": "spam", "seen_version": 1}
     body: object = None
+    if route.endswith(("/thread", "/counts")):
+        path += f"?page_url={PAGE}"
     if method == "POST":
         body = decision
         if route.endswith("/<site>/comments"):
             body = make_body()
+        elif route.endswith("/markdown"):
+            body = {"body": "*so*"}
         elif route.endswith("/undo"):
             body = None
         elif route.endswith("/<site>/decisions"):

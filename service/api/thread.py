@@ -1,0 +1,239 @@
+"""What readers of a page ask: its comments, their number, and how a text will look.
+
+The one rule: a page of comments is rendered once for each change of its thread and then kept as
+bytes. Whether it changed is one look by id, so no process has to be told by another.
+"""
+
+import gzip
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+import flask
+from flask import Response
+from pydantic import Field
+
+from service import access, markdown, reading
+from service.api import parsing
+from service.api.openapi import operation
+from service.api.schemas import Answer, Blank, Body, Line, PageUrl, Request
+from service.here import here
+from service.reading import COUNTS_MOST, Mark, Order
+
+blueprint = flask.Blueprint("thread", __name__)
+
+_KEPT_MOST_BYTES = 32 << 20
+_ANYBODY = "Anybody; a page's script only from the site's origins."
+
+
+class ThreadQuery(Request):
+    """Which comments to read."""
+
+    page_url: PageUrl = Field(description="The page they are on.")
+    order: Literal["oldest", "newest"] = Field(
+        "oldest", description="Of those that answer no other."
+    )
+    after: Blank[Annotated[Line, Field(max_length=30)]] = Field(
+        None, description="`next` of the page before."
+    )
+
+
+class PublicComment(Answer):
+    """A comment as everybody sees it."""
+
+    id: str
+    parent_id: str | None = Field(description="The public comment it stands under.")
+    depth: int = Field(ge=0, le=reading.DEEPEST)
+    name: str
+    url: str | None
+    html: str = Field(description="The text, safe to put into a page.")
+    created_at: datetime
+    edited_at: datetime | None
+
+
+class Thread(Answer):
+    """A page of comments in the order in which they are shown, each before its replies."""
+
+    page_url: str
+    title: str | None
+    closed: bool
+    count: int = Field(description="How many comments are public.")
+    comments: list[PublicComment]
+    next: str | None = Field(description="`after` of the next page; `null` at the end.")
+    edit_seconds: int = Field(description="How long authors may edit; 0 for never.")
+    appeals: bool = Field(False, description="Whether authors can appeal.")
+    reports: bool = Field(False, description="Whether readers can report.")
+
+
+class Counts(Answer):
+    """How many public comments pages have."""
+
+    counts: dict[str, int] = Field(description="By the address that was asked for.")
+
+
+class CountsQuery(Request):
+    """Pages to count the comments of."""
+
+    page_url: Annotated[list[PageUrl], Field(min_length=1, max_length=COUNTS_MOST)] = Field(
+        description=f"1 to {COUNTS_MOST} addresses, each as a parameter of its own."
+    )
+
+
+class Draft(Request):
+    """A text that is being written, or written anew."""
+
+    body: Body
+
+
+class Rendered(Answer):
+    """How it will look."""
+
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    plain: bytes
+    packed: bytes
+    digest: str
+
+
+class _Pages:
+    """The pages of comments that were rendered last, up to 32 MB of them, newest kept."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, ...]) -> _Kept | None:
+        with self._lock:
+            found = self._pages.get(key)
+            if found is not None:
+                self._pages.move_to_end(key)
+            return found
+
+    def keep(self, key: tuple[str, ...], page: _Kept) -> None:
+        with self._lock:
+            if key in self._pages:
+                return
+            self._pages[key] = page
+            self._bytes += len(page.plain) + len(page.packed)
+            while self._bytes > _KEPT_MOST_BYTES:
+                _, old = self._pages.popitem(last=False)
+                self._bytes -= len(old.plain) + len(old.packed)
+
+
+_pages = _Pages()
+
+
+@blueprint.get("/sites/<site>/thread")
+@operation(
+    "Read a page's comments",
+    who=_ANYBODY,
+    query=ThreadQuery,
+    answers={200: Thread},
+    problems=[404, 422, 429, 503],
+    headers={"If-None-Match": "The `ETag` of what one has: 304 if it is still right."},
+)
+def show(site: str) -> Response:
+    """Read what is public, a hundred comments at a time.
+
+    Ask again with `If-None-Match` to see what is new: nothing is rendered for a 304.
+    """
+    owner = here().access.site(site)
+    access.allow_origin(owner)
+    query = parsing.query(ThreadQuery)
+    with here().database.reading() as session:
+        thread = reading.mark(session, owner.id, query.page_url)
+    key = (thread.thread_id, str(thread.version), query.order, query.after or "")
+    page = _pages.get(key)
+    if page is None:
+        page = _render(thread, query)
+        _pages.keep(key, page)
+    return _conditional(page)
+
+
+@blueprint.get("/sites/<site>/counts")
+@operation(
+    "Count pages' comments",
+    who=_ANYBODY,
+    query=CountsQuery,
+    answers={200: Counts},
+    problems=[404, 422, 429, 503],
+)
+def counts(site: str) -> Response:
+    """Give how many public comments each of up to a hundred pages has."""
+    owner = here().access.site(site)
+    access.allow_origin(owner)
+    wanted = parsing.query(CountsQuery, several=frozenset({"page_url"})).page_url
+    asked = flask.request.args.getlist("page_url")
+    with here().database.reading() as session:
+        found = reading.counts(session, owner.id, wanted)
+    told = Counts(counts={written: found[url] for written, url in zip(asked, wanted, strict=True)})
+    return _conditional(_pack(told))
+
+
+@blueprint.post("/sites/<site>/markdown")
+@operation(
+    "See how a text will look",
+    who="A browser on one of the site's origins, or a key with scope `submit`.",
+    body=Draft,
+    answers={200: Rendered},
+    problems=[400, 401, 403, 404, 413, 415, 422, 429, 503],
+)
+def preview(site: str) -> Response:
+    """Give a text as HTML, by what renders comments."""
+    here().access.submitter(site)
+    draft = parsing.body(Draft)
+    html = Rendered(html=markdown.render(draft.body))
+    return Response(html.model_dump_json(), 200, mimetype="application/json")
+
+
+def _render(thread: Mark, query: ThreadQuery) -> _Kept:
+    with here().database.reading() as session:
+        shown, after = reading.page(session, thread, Order(query.order), query.after)
+    return _pack(
+        Thread(
+            page_url=query.page_url,
+            title=thread.title,
+            closed=thread.closed,
+            count=thread.count,
+            comments=[
+                PublicComment(
+                    id=one.id,
+                    parent_id=one.parent_id,
+                    depth=one.depth,
+                    name=one.name,
+                    url=one.url,
+                    html=markdown.render(one.body),
+                    created_at=one.created_at,
+                    edited_at=one.edited_at,
+                )
+                for one in shown
+            ],
+            next=after,
+            edit_seconds=here().settings.edit_seconds,
+        )
+    )
+
+
+def _pack(told: Answer) -> _Kept:
+    plain = told.model_dump_json().encode()
+    digest = hashlib.blake2b(plain, digest_size=12).hexdigest()
+    return _Kept(plain, gzip.compress(plain, 6, mtime=0), digest)
+
+
+def _conditional(page: _Kept) -> Response:
+    packs = flask.request.accept_encodings["gzip"] > 0
+    answer = Response(page.packed if packs else page.plain, mimetype="application/json")
+    if packs:
+        answer.content_encoding = "gzip"
+    answer.set_etag(f"{page.digest}-gzip" if packs else page.digest)
+    answer.headers["Cache-Control"] = "no-cache"  # may be kept, and is asked for each time
+    answer.vary.add("Accept-Encoding")
+    answer.make_conditional(flask.request)
+    return answer

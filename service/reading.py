@@ -1,0 +1,185 @@
+"""Reading: what the public sees of a page's comments, in the order in which it is shown.
+
+The one rule: only what is approved is ever in here. A parent that is not public leaves no trace;
+its replies stand under the nearest comment above it that is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from service.comments import thread_id
+from service.errors import NotFound
+from service.models import COMMENTS, THREADS
+from service.policy import Status
+
+PAGE = 100
+COUNTS_MOST = 100
+DEEPEST = 4
+
+
+class Order(StrEnum):
+    """Which of the comments that answer no other comes first; replies are oldest first always."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A thread as it stands: as long as `version` is the same, all that is public is.
+
+    Attributes:
+        thread_id: of the thread; of one without comments too.
+        version: 0 where there never was anything to see.
+        count: how many comments are public.
+        title: of the page, as far as anybody told.
+        closed: whether it takes no more comments.
+    """
+
+    thread_id: str
+    version: int = 0
+    count: int = 0
+    title: str | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A public comment in its place; `depth` stops at 4, wherever it stands."""
+
+    id: str
+    parent_id: str | None
+    depth: int
+    name: str
+    url: str | None
+    body: str
+    created_at: datetime
+    edited_at: datetime | None
+
+
+def mark(session: Session, site_id: str, page_url: str) -> Mark:
+    """Look at a thread; one look by its id.
+
+    Args:
+        session: for reading.
+        site_id: whose.
+        page_url: in the form of `text.page_url`.
+    """
+    wanted = thread_id(site_id, page_url)
+    row = session.execute(
+        select(THREADS.c.version, THREADS.c.approved, THREADS.c.page_title, THREADS.c.closed).where(
+            THREADS.c.id == wanted
+        )
+    ).first()
+    return Mark(wanted) if row is None else Mark(wanted, *row)
+
+
+def counts(session: Session, site_id: str, page_urls: Sequence[str]) -> dict[str, int]:
+    """Give how many public comments each page has."""
+    wanted = {thread_id(site_id, url): url for url in page_urls}
+    rows = session.execute(select(THREADS.c.id, THREADS.c.approved).where(THREADS.c.id.in_(wanted)))
+    return dict.fromkeys(page_urls, 0) | {wanted[row.id]: row.approved for row in rows}
+
+
+def page(
+    session: Session, thread: Mark, order: Order, after: str | None = None
+) -> tuple[list[Shown], str | None]:
+    """Give a hundred comments as they are shown, each before its replies.
+
+    Args:
+        session: for reading.
+        thread: which.
+        order: of the comments that answer no other.
+        after: the cursor of the page before.
+
+    Returns:
+        The comments, and the cursor of the next page; `None` at the end.
+
+    Raises:
+        NotFound: the cursor's comment is not public any more.
+    """
+    rows = session.execute(
+        select(COMMENTS.c.id, COMMENTS.c.parent_id, COMMENTS.c.status)
+        .where(COMMENTS.c.thread_id == thread.thread_id)
+        .order_by(COMMENTS.c.id)
+    ).all()
+    places = _arrange([(row.id, row.parent_id, row.status) for row in rows], order)
+    start = 0
+    if after is not None:
+        known = {place[0]: number for number, place in enumerate(places, 1)}
+        if after not in known:
+            raise NotFound("the comments have changed; read them from the beginning")
+        start = known[after]
+    picked = places[start : start + PAGE]
+    more = picked[-1][0] if start + PAGE < len(places) else None
+    return _with_texts(session, picked), more
+
+
+_Place = tuple[str, str | None, int]
+
+
+def _arrange(rows: Iterable[tuple[str, str | None, str]], order: Order) -> list[_Place]:
+    """Give the public ones as (id, public parent, depth), each before its replies.
+
+    Args:
+        rows: id, parent and status, oldest first, so a parent comes before its replies.
+        order: of those without a public parent.
+    """
+    above: dict[str, str | None] = {}  # the comment itself if it is public, else who is above it
+    replies: dict[str | None, list[str]] = {}
+    for comment_id, parent_id, status in rows:
+        parent = None if parent_id is None else above.get(parent_id)
+        if status == Status.APPROVED:
+            above[comment_id] = comment_id
+            replies.setdefault(parent, []).append(comment_id)
+        else:
+            above[comment_id] = parent
+    roots = replies.get(None, [])
+    # A stack and not recursion: a thread may be one long chain.
+    stack: list[_Place] = [
+        (one, None, 0) for one in (reversed(roots) if order is Order.OLDEST else roots)
+    ]
+    found = []
+    while stack:
+        place = stack.pop()
+        found.append(place)
+        comment_id, _, depth = place
+        below = min(depth + 1, DEEPEST)
+        stack += [(reply, comment_id, below) for reply in reversed(replies.get(comment_id, []))]
+    return found
+
+
+def _with_texts(session: Session, places: Sequence[_Place]) -> list[Shown]:
+    rows = session.execute(
+        select(
+            COMMENTS.c.id,
+            COMMENTS.c.name,
+            COMMENTS.c.url,
+            COMMENTS.c.body,
+            COMMENTS.c.created_at,
+            COMMENTS.c.edited_at,
+        ).where(
+            COMMENTS.c.id.in_([place[0] for place in places]),
+            COMMENTS.c.status == Status.APPROVED,  # it may have changed since they were arranged
+        )
+    )
+    texts = {row.id: row for row in rows}
+    return [
+        Shown(
+            id=comment_id,
+            parent_id=parent_id,
+            depth=depth,
+            name=texts[comment_id].name,
+            url=texts[comment_id].url,
+            body=texts[comment_id].body,
+            created_at=texts[comment_id].created_at,
+            edited_at=texts[comment_id].edited_at,
+        )
+        for comment_id, parent_id, depth in places
+        if comment_id in texts
+    ]
