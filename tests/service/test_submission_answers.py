@@ -110,8 +110,8 @@ def test_a_receipt_shows_neither_address_nor_score(door: Door) -> None:
     seen = json_of(_show(door, mine["id"], mine["receipt"]))
 
     assert seen.keys() == {
-        "id", "status", "version", "page_url", "parent_id", "name", "url", "body", "created_at",
-        "decision",
+        "id", "status", "version", "page_url", "parent_id", "name", "url", "body", "html",
+        "created_at", "edited_at", "editable_until", "decision",
     }  # fmt: skip
 
 
