@@ -9,7 +9,7 @@ from threading import Semaphore
 import flask
 from flask import Response
 
-from service import access, api, config, dashboard, limits, logs, metrics, problems
+from service import access, api, config, dashboard, embed, limits, logs, metrics, problems
 from service.access import Access
 from service.config import Settings
 from service.db import Database, new_id
@@ -80,4 +80,5 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     problems.register(app)
     api.register(app)
     dashboard.register(app)
+    embed.register(app)
     return app

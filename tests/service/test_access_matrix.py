@@ -37,8 +37,19 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "GET /livez":                                    (200, 200, 200, 200, 200, 200, 200),
     "GET /readyz":                                   (200, 200, 200, 200, 200, 200, 200),
     "GET /metrics":                                  (200, 200, 200, 200, 200, 200, 200),
+    "GET /embed.js":                                 (200, 200, 200, 200, 200, 200, 200),
+    "GET /count.js":                                 (200, 200, 200, 200, 200, 200, 200),
+    "GET /embed/<version>/<name>":                   (200, 200, 200, 200, 200, 200, 200),
+    "GET /embed/<version>/messages/<language>.json": (200, 200, 200, 200, 200, 200, 200),
+    "GET /demo":                                     (404, 404, 404, 404, 404, 404, 404),
 }  # fmt: skip
-ARGUMENTS = {"<site>": "blog", "<path:filename>": "docs.css"}
+ARGUMENTS = {
+    "<site>": "blog",
+    "<path:filename>": "docs.css",
+    "<version>": "1",
+    "<name>": "app.js",
+    "<language>": "de",
+}
 
 
 def routes(app: flask.Flask) -> set[str]:

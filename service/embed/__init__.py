@@ -1,0 +1,97 @@
+"""The widget: scripts that put comments on other people's pages, and a page that shows them off.
+
+Written in `source/`, shipped as `built/` (see `build.mjs`), in the languages of `messages/`. The
+one rule: what is served here is the same for everybody, so every page and every cache may keep it.
+"""
+
+from importlib import resources
+
+import flask
+from flask import Response
+
+from service.embed.assets import Asset, Library
+from service.here import here
+
+DEMO = "demo"
+_SOON_SECONDS = 300
+_FOREVER = "public, max-age=31536000, immutable"
+_CSP = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+blueprint = flask.Blueprint("embed", __name__, template_folder="templates")
+
+
+def register(app: flask.Flask) -> None:
+    """Add the scripts and the demo page to an application."""
+    library = Library.read(resources.files(__name__))
+    app.extensions["hamgate_embed"] = library
+    app.register_blueprint(blueprint)
+
+
+def _library() -> Library:
+    library: Library = flask.current_app.extensions["hamgate_embed"]
+    return library
+
+
+@blueprint.get("/embed.js")
+def embed() -> Response:
+    """Give the script that a page includes for comments."""
+    return _serve(_library().assets["embed.js"])
+
+
+@blueprint.get("/count.js")
+def count() -> Response:
+    """Give the script that a page includes for numbers of comments."""
+    return _serve(_library().assets["count.js"])
+
+
+@blueprint.get("/embed/<version>/<name>")
+def asset(version: str, name: str) -> Response:
+    """Give what `embed.js` fetches later; under its own version it never changes."""
+    found = _library().assets.get(name)
+    if found is None:
+        flask.abort(404)
+    return _serve(found, version)
+
+
+@blueprint.get("/embed/<version>/messages/<language>.json")
+def messages(version: str, language: str) -> Response:
+    """Give the messages in the language asked for, in a broader one, or in English."""
+    return _serve(_library().messages(language), version)
+
+
+@blueprint.get("/demo")
+def demo() -> Response:
+    """Show all of it on a page as strict as any."""
+    here().access.site(DEMO)
+    library = _library()
+    page = flask.render_template(
+        "demo.html",
+        site=DEMO,
+        url=here().settings.public_url,
+        version=library.version,
+        languages=library.languages,
+    )
+    answer = Response(page, mimetype="text/html")
+    answer.headers["Content-Security-Policy"] = _CSP
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _serve(found: Asset, version: str | None = None) -> Response:
+    request = flask.request
+    packed = request.accept_encodings["gzip"] > 0
+    answer = Response(found.packed if packed else found.content, mimetype=found.media_type)
+    if packed:
+        answer.content_encoding = "gzip"
+    current = version == _library().version
+    answer.headers["Cache-Control"] = _FOREVER if current else f"public, max-age={_SOON_SECONDS}"
+    answer.headers["Vary"] = "Accept-Encoding"
+    # Pages of every origin import these, also those that isolate themselves.
+    answer.headers["Access-Control-Allow-Origin"] = "*"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    answer.set_etag(found.digest + ("-gzip" if packed else ""))
+    answer.make_conditional(request)
+    return answer

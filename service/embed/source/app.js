@@ -1,0 +1,183 @@
+/** The comments of one page: what is on the screen and when the server is asked. */
+
+import { h } from "./dom.js";
+import { writing } from "./form.js";
+import { look, take } from "./own.js";
+import { connect } from "./server.js";
+import { keep } from "./store.js";
+import css from "./style.css";
+import { thread } from "./thread.js";
+import { learn } from "./words.js";
+
+const SLOWER = 1.5;
+const SLOWEST_SECONDS = 120;
+const PAGES_FOR_A_PERMALINK = 10;
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(css);
+
+/** Show the comments in an element until `signal` ends it. */
+export async function show(element, { host, site, page, title, signal }) {
+  const root = element.shadowRoot || element.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [sheet];
+  const words = await learn(element, signal);
+  if (signal.aborted) return;
+  const { say } = words;
+  const ctx = {
+    site, page, title, signal, words, say,
+    ask: connect(host, signal),
+    store: keep(site, page),
+    own: new Map(),
+    author: {},
+    explain: (error) =>
+      say(`problem-${error.kind}`, { n: error.retryAfter || 10 }) || error.message,
+    // The server speaks English; in other languages each field has one sentence of its own.
+    fault: (name, message) =>
+      (words.language !== "en" && say(`fault-${name}`)) || message,
+    announce: (text) => (live.textContent = text),
+    refresh,
+    posted,
+  };
+
+  let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
+  let pages = [];
+  let timer;
+  const calm = Number(element.getAttribute("refresh") ?? 15);
+  let pause = calm;
+
+  const live = h("p", { role: "status", class: "unseen" });
+  const heading = h("h2", { part: "title", tabindex: "-1" }, say("title"));
+  const problem = h("div", { part: "problem", role: "alert" });
+  const list = h("ol", { part: "thread" });
+  const place = h("div");
+  const more = h("button", { part: "button more", hidden: true, onclick: loadMore }, say("more"));
+  const orders = ["oldest", "newest"].map((one) =>
+    h("button", { part: "button order", "aria-pressed": String(one === order), onclick: () => turn(one) },
+      say(one)));
+  const view = thread(ctx, list);
+  root.replaceChildren(
+    h("section", { part: "root", lang: words.language, dir: words.direction },
+      h("header", { part: "header" }, heading,
+        h("div", { role: "group", "aria-label": say("order"), part: "actions" }, orders)),
+      place, problem, live, list, more));
+
+  async function fetchPage(after) {
+    const query = new URLSearchParams({ page_url: page, order, ...(after && { after }) });
+    const found = await ctx.ask(`sites/${site}/thread?${query}`);
+    ctx.issued = found.issued;
+    return { after, ...found, text: JSON.stringify([found.count, found.closed, found.next, found.comments]) };
+  }
+
+  /** Give all comments to show: the server's, and of the reader's own those that only they see. */
+  function all() {
+    const found = pages.flatMap(({ comments }) => comments);
+    const known = new Set(found.map(({ id }) => id));
+    const hidden = [...ctx.own.values()].filter(({ id, status }) => !known.has(id) && status !== "approved");
+    return order === "newest" ? [...hidden, ...found] : [...found, ...hidden];
+  }
+
+  function render() {
+    const { count, closed, next } = { ...pages[0], next: pages.at(-1)?.next };
+    ctx.closed = closed;
+    heading.textContent = count ? say("count", { n: count }) : say("title");
+    if (closed) place.replaceChildren(h("p", { part: "closed" }, say("problem-closed")));
+    else if (!place.firstChild?.matches("form")) place.replaceChildren(writing(ctx, { sent: posted }));
+    more.hidden = !next;
+    return view.render(all());
+  }
+
+  /** Take over what has changed on the pages that are shown; true if anything has. */
+  async function refresh() {
+    const first = await fetchPage(pages[0]?.after);
+    const changed = first.text !== pages[0]?.text;
+    if (changed) {
+      const fetched = [first];
+      for (const { after } of pages.slice(1)) fetched.push(await fetchPage(after));
+      pages = fetched;
+    }
+    const waiting = [...ctx.own.values()].filter(({ status }) => status === "pending");
+    await look(ctx, changed ? undefined : waiting.map(({ id }) => id));
+    problem.replaceChildren();
+    const fresh = render().length;
+    view.age();
+    if (fresh && changed) ctx.announce(say("arrived", { n: fresh }));
+    return changed;
+  }
+
+  async function posted(answer) {
+    const receipt = ctx.store.receipts()[answer.id];
+    if (answer.body) take(ctx, answer, receipt);
+    else await look(ctx, [answer.id]);
+    pause = calm;
+    await refresh();
+    ctx.announce(say(`state-${ctx.own.get(answer.id)?.status || answer.status}`));
+    view.reveal(answer.id);
+  }
+
+  async function loadMore() {
+    await attempt(async () => {
+      pages.push(await fetchPage(pages.at(-1).next));
+      render()[0]?.firstChild.focus();
+    });
+  }
+
+  async function turn(to) {
+    order = to;
+    for (const [index, one] of ["oldest", "newest"].entries()) {
+      orders[index].ariaPressed = String(one === to);
+    }
+    await attempt(async () => {
+      pages = [await fetchPage()];
+      render();
+    });
+  }
+
+  /** Do something with the server; what goes wrong is said above the comments, with a way on. */
+  async function attempt(work) {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (signal.aborted) return false;
+      if (!error.kind) throw error;
+      pause = Math.max(pause, error.retryAfter || 0);
+      problem.replaceChildren(ctx.explain(error), " ",
+        h("button", { part: "button", onclick: () => attempt(refresh) }, say("again")));
+      return false;
+    }
+  }
+
+  /** Ask again after a pause that grows while nothing happens; not at all while nobody looks. */
+  function schedule() {
+    clearTimeout(timer);
+    if (!calm || document.hidden || signal.aborted) return;
+    timer = setTimeout(async () => {
+      await attempt(async () => {
+        const waits = [...ctx.own.values()].some(({ status }) => status === "pending");
+        pause = (await refresh()) || waits ? calm : Math.min(pause * SLOWER, SLOWEST_SECONDS);
+      });
+      schedule();
+    }, pause * 1000);
+  }
+
+  async function goToLink() {
+    const id = location.hash.match(/^#hamgate-(\w+)$/)?.[1];
+    for (let tries = 0; id && !view.reveal(id) && tries < PAGES_FOR_A_PERMALINK; tries++) {
+      if (!pages.at(-1)?.next || !(await attempt(loadMore))) return;
+    }
+  }
+
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  const listen = (target, event, listener) => target.addEventListener(event, listener, { signal });
+  listen(document, "visibilitychange", () => {
+    if (document.hidden) return schedule();
+    pause = calm;
+    attempt(refresh).then(schedule);
+  });
+  listen(window, "online", () => attempt(refresh));
+  listen(window, "hashchange", goToLink);
+
+  render();
+  await attempt(refresh);
+  await goToLink();
+  schedule();
+}
