@@ -34,13 +34,14 @@ export async function show(element, { host, site, page, title, signal }) {
     fault: (name, message) =>
       (words.language !== "en" && say(`fault-${name}`)) || message,
     announce: (text) => (live.textContent = text),
-    refresh,
+    refresh: () => inTurn(refresh),
     posted,
   };
 
   let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
   let pages = [];
   let timer;
+  let turnOver = Promise.resolve();
   const calm = Number(element.getAttribute("refresh") ?? 15);
   let pause = calm;
 
@@ -64,15 +65,16 @@ export async function show(element, { host, site, page, title, signal }) {
     const query = new URLSearchParams({ page_url: page, order, ...(after && { after }) });
     const found = await ctx.ask(`sites/${site}/thread?${query}`);
     ctx.issued = found.issued;
-    return { after, ...found, text: JSON.stringify([found.count, found.closed, found.next, found.comments]) };
+    return { ...found, text: JSON.stringify([found.count, found.closed, found.next, found.comments]) };
   }
 
   /** Give all comments to show: the server's, and of the reader's own those that only they see. */
   function all() {
     const found = pages.flatMap(({ comments }) => comments);
     const known = new Set(found.map(({ id }) => id));
-    const hidden = [...ctx.own.values()].filter(({ id, status }) => !known.has(id) && status !== "approved");
-    return order === "newest" ? [...hidden, ...found] : [...found, ...hidden];
+    const own = [...ctx.own.values()].filter(({ id }) => !known.has(id));
+    const first = order === "newest" ? own.filter(({ parent_id }) => !parent_id) : [];
+    return [...first, ...found, ...own.filter((one) => !first.includes(one))];
   }
 
   function render() {
@@ -85,21 +87,30 @@ export async function show(element, { host, site, page, title, signal }) {
     return view.render(all());
   }
 
+  /** Let one look at the server end before the next begins, so that none undoes another's. */
+  function inTurn(work) {
+    return (turnOver = turnOver.then(work, work));
+  }
+
   /** Take over what has changed on the pages that are shown; true if anything has. */
   async function refresh() {
-    const first = await fetchPage(pages[0]?.after);
-    const changed = first.text !== pages[0]?.text;
+    const before = pages[0]?.text;
+    const first = await fetchPage();
+    const changed = first.text !== before;
     if (changed) {
       const fetched = [first];
-      for (const { after } of pages.slice(1)) fetched.push(await fetchPage(after));
+      while (fetched.length < pages.length && fetched.at(-1).next) {
+        fetched.push(await fetchPage(fetched.at(-1).next));
+      }
       pages = fetched;
     }
-    const waiting = [...ctx.own.values()].filter(({ status }) => status === "pending");
-    await look(ctx, changed ? undefined : waiting.map(({ id }) => id));
     problem.replaceChildren();
     const fresh = render().length;
+    if (fresh && before) ctx.announce(say("arrived", { n: fresh }));
+    const waiting = [...ctx.own.values()].filter(({ status }) => status === "pending");
+    await look(ctx, changed ? undefined : waiting.map(({ id }) => id));
+    render();
     view.age();
-    if (fresh && changed) ctx.announce(say("arrived", { n: fresh }));
     return changed;
   }
 
@@ -108,24 +119,24 @@ export async function show(element, { host, site, page, title, signal }) {
     if (answer.body) take(ctx, answer, receipt);
     else await look(ctx, [answer.id]);
     pause = calm;
-    await refresh();
+    await ctx.refresh();
     ctx.announce(say(`state-${ctx.own.get(answer.id)?.status || answer.status}`));
     view.reveal(answer.id);
   }
 
-  async function loadMore() {
-    await attempt(async () => {
+  function loadMore() {
+    return attempt(async () => {
       pages.push(await fetchPage(pages.at(-1).next));
       render()[0]?.firstChild.focus();
     });
   }
 
-  async function turn(to) {
+  function turn(to) {
     order = to;
     for (const [index, one] of ["oldest", "newest"].entries()) {
       orders[index].ariaPressed = String(one === to);
     }
-    await attempt(async () => {
+    return attempt(async () => {
       pages = [await fetchPage()];
       render();
     });
@@ -134,7 +145,7 @@ export async function show(element, { host, site, page, title, signal }) {
   /** Do something with the server; what goes wrong is said above the comments, with a way on. */
   async function attempt(work) {
     try {
-      await work();
+      await inTurn(work);
       return true;
     } catch (error) {
       if (signal.aborted) return false;
@@ -162,16 +173,16 @@ export async function show(element, { host, site, page, title, signal }) {
   async function goToLink() {
     const id = location.hash.match(/^#hamgate-(\w+)$/)?.[1];
     for (let tries = 0; id && !view.reveal(id) && tries < PAGES_FOR_A_PERMALINK; tries++) {
-      if (!pages.at(-1)?.next || !(await attempt(loadMore))) return;
+      if (!pages.at(-1)?.next || !(await loadMore())) return;
     }
   }
 
   signal.addEventListener("abort", () => clearTimeout(timer));
   const listen = (target, event, listener) => target.addEventListener(event, listener, { signal });
   listen(document, "visibilitychange", () => {
-    if (document.hidden) return schedule();
     pause = calm;
-    attempt(refresh).then(schedule);
+    if (calm && !document.hidden) attempt(refresh).then(schedule);
+    else schedule();
   });
   listen(window, "online", () => attempt(refresh));
   listen(window, "hashchange", goToLink);

@@ -128,14 +128,15 @@ export function writing(ctx, { parent, sent, cancel }) {
     store.remember(answer.id, answer.receipt);
     store.saveDraft(parent);
     const { name, email, url } = values;
-    draft = ctx.author = { name, email, url };
+    draft = { name, email, url };
+    ctx.author = { ...draft };
     body.input.value = "";
     preview.hidden = true;
     await sent(answer);
   }
 
   const form = asking(ctx, {
-    label: say(parent ? "reply" : "write"),
+    label: say("write"),
     fields,
     extras: [h("div", { class: "trap", "aria-hidden": "true" }, trap), preview],
     buttons: h("button", { type: "button", part: "button", onclick: show }, say("preview")),
@@ -159,7 +160,6 @@ export function panel(ctx, { name, value, question, submit, send, cancel }) {
   });
   if (value) one.input.value = value;
   return asking(ctx, {
-    label: ctx.say(question),
     fields: one ? [one] : [],
     extras: !one && h("p", {}, ctx.say(question)),
     submit: ctx.say(submit),

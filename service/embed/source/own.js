@@ -3,18 +3,21 @@
 import { h } from "./dom.js";
 import { panel } from "./form.js";
 
-/** Ask for the state of each of the reader's comments on this page; give them by id. */
+const MOST = 20;
+const GONE = ["not-found", "unauthenticated"];
+
+/** Ask for the state of the reader's latest comments on this page, or of those that are named. */
 export async function look(ctx, ids) {
-  const receipts = ctx.store.receipts();
   await Promise.all(
-    Object.entries(receipts)
+    Object.entries(ctx.store.receipts())
       .filter(([id]) => !ids || ids.includes(id))
+      .slice(-MOST)
       .map(async ([id, receipt]) => {
         try {
           take(ctx, await ctx.ask(`comments/${id}`, { receipt }), receipt);
         } catch (error) {
-          if (ctx.signal.aborted) throw error;
-          if (error.kind === "not-found") lose(ctx, id);
+          if (!GONE.includes(error.kind)) throw error;
+          lose(ctx, id);
         }
       }),
   );
@@ -33,11 +36,10 @@ function lose(ctx, id) {
 
 /** Say what the state of an own comment is, and why, in the reader's words where there are any. */
 export function tell(ctx, { status, decision }) {
+  const said = [h("strong", {}, ctx.say(`state-${status}`))];
   const why = decision && (ctx.say(`rule-${decision.rule}`) || decision.reason);
-  return [
-    h("strong", {}, ctx.say(`state-${status}`)),
-    status !== "approved" && why && [" ", h("span", { part: "reason" }, why)],
-  ].flat();
+  if (why && status !== "approved") said.push(" ", h("span", { part: "reason" }, why));
+  return said;
 }
 
 /** Give the buttons that an author has for their comment. */

@@ -91,10 +91,11 @@ function make(ctx, id, shown) {
     if (room.of === button.part.value) return close();
     room.of = button.part.value;
     const form = make(close);
+    form.ariaLabel = button.textContent;
     room.replaceChildren(form);
-    form.onkeydown = (event) => event.key === "Escape" && close();
+    form.addEventListener("keydown", (event) => event.key === "Escape" && close());
     const controls = [...form.querySelectorAll("[part=input]")];
-    (controls.find((one) => !one.value) || controls.at(-1) || form.querySelector("button")).focus();
+    (controls.find((one) => one.required && !one.value) || controls.at(-1) || form.querySelector("button")).focus();
   }
 
   const reply = () => h("button", {
