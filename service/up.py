@@ -284,6 +284,7 @@ def _greet(settings: Settings, prepared: _Prepared) -> None:
         "",
         f"  Hamgate runs at {url}   (data in {settings.home}, Ctrl-C stops it)",
         "",
+        f"    {url}/demo        comments on a page",
         f"    {url}/docs        the API, to read",
         f"    {url}/readyz      what works and what does not",
         f"    {url}/dashboard   where moderators work",
