@@ -284,7 +284,6 @@ def _greet(settings: Settings, prepared: _Prepared) -> None:
         "",
         f"  Hamgate runs at {url}   (data in {settings.home}, Ctrl-C stops it)",
         "",
-        f"    {url}/demo        comments on a page",
         f"    {url}/docs        the API, to read",
         f"    {url}/readyz      what works and what does not",
         f"    {url}/dashboard   where moderators work",
@@ -299,7 +298,7 @@ def _greet(settings: Settings, prepared: _Prepared) -> None:
         ]
     if origin:
         lines += [
-            "  Try it, in another terminal:",
+            f"  Try it on the page {url}/demo, or in another terminal:",
             "",
             f"    curl -s {url}/api/v1/sites/{DEMO}/comments \\",
             f"      -H 'Origin: {origin}' -H 'Content-Type: application/json' \\",
