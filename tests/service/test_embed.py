@@ -14,6 +14,7 @@ import pytest
 
 from service import embed
 from service.embed.assets import Library
+from service.policy import CLASSIFIER_ERROR, RULES
 from tests.cast import make_site
 from tests.conftest import Door
 
@@ -94,6 +95,14 @@ def test_the_scripts_say_no_message_that_is_not_there_and_none_is_left_over() ->
     assert [
         key for key in known if f'"{key}"' not in scripts and not key.startswith(prefixes)
     ] == []
+
+
+def test_every_rule_that_keeps_a_comment_from_readers_has_words_for_its_author() -> None:
+    rules = {rule.__name__ for rule in RULES} | {CLASSIFIER_ERROR.rule}
+
+    assert rules - {"known_author", "otherwise"} == {
+        key.removeprefix("rule-") for key in messages("en") if key.startswith("rule-")
+    }
 
 
 @pytest.mark.parametrize(
