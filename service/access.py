@@ -163,6 +163,11 @@ class Access:
         """Make the token that lets the author of a comment see it again."""
         return "rcp_" + self.mac("hamgate receipt", comment_id)
 
+    def reader(self, comment_id: str) -> str:
+        """Give what tells readers of one comment apart, and says nothing about them elsewhere."""
+        subject = limit_subject(self.client_address())
+        return self.mac("hamgate reader", f"{comment_id} {subject}")
+
     def mac(self, purpose: str, text: str) -> str:
         """Sign a text, to know it again; what was signed for one purpose is void for another.
 

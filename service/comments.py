@@ -113,6 +113,7 @@ class CommentView:
     created_at: datetime
     decision_id: str | None
     edited_at: datetime | None
+    appealed_at: datetime | None
 
 
 def thread_id(site_id: str, page_url: str) -> str:
@@ -203,7 +204,7 @@ _VIEW = select(
     Comment.external_id, Comment.status, Comment.version, Comment.name, Comment.email,
     Comment.url, Comment.body, Comment.address, Comment.user_agent, Comment.referrer,
     Comment.honeypot_filled, Comment.disposable_email, Comment.submitted_at, Comment.created_at,
-    Comment.decision_id, Comment.edited_at,
+    Comment.decision_id, Comment.edited_at, Comment.appealed_at,
 ).join(Thread, Thread.id == Comment.thread_id)  # fmt: skip
 
 

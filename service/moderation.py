@@ -20,6 +20,7 @@ from service.models import (
     AUTHOR_ACTOR,
     COMMENTS,
     DECISIONS,
+    OBJECTIONS,
     POLICY_ACTOR,
     THREADS,
     Comment,
@@ -145,6 +146,7 @@ def record(
             ],
         )
         _mark_threads(session, rows, current)
+        _answer_objections(session, rows)
     return outcome
 
 
@@ -322,6 +324,26 @@ def _mark_threads(
         session.connection().execute(
             _MARK_THREAD,
             [{"b_id": thread_id, "b_shift": shift} for thread_id, shift in sorted(shifts.items())],
+        )
+
+
+def _answer_objections(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Close what was open against comments that a person decided on; open it again on undo."""
+    final = {
+        row["comment_id"]: row
+        for row in rows
+        if is_person(row["actor"]) or row["status"] is Status.DELETED
+    }
+    if not final:
+        return
+    objected = select(OBJECTIONS.c.comment_id).where(OBJECTIONS.c.comment_id.in_(final)).distinct()
+    for comment_id in session.scalars(objected).all():
+        row = final[comment_id]
+        before, after = (None, row["id"]) if row["undoes"] is None else (row["undoes"], None)
+        session.execute(
+            update(OBJECTIONS)
+            .where(OBJECTIONS.c.comment_id == comment_id, OBJECTIONS.c.decision_id == before)
+            .values(decision_id=after)
         )
 
 

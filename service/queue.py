@@ -28,7 +28,7 @@ class Waiting:
     """One comment that waits, with what a person wants to know of it.
 
     Attributes:
-        id, version, name, email, url, body, address, created_at: of the comment.
+        id, status, version, name, email, url, body, address, created_at: of the comment.
         page_url, page_title: where it was written.
         campaign_id: the near-duplicates it belongs to, if any.
         alike: how many of those wait, this one included, up to `COUNT_MOST`.
@@ -38,6 +38,7 @@ class Waiting:
     """
 
     id: str
+    status: Status
     version: int
     name: str
     email: str
@@ -111,6 +112,17 @@ def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Wai
     return _rows(session, site_id, [*_here(site_id), COMMENTS.c.id.in_(comment_ids)], PAGE_MOST)
 
 
+def objected(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
+    """Give these comments in this order, wherever they stand, but for deleted ones; up to 50."""
+    wanted = [
+        COMMENTS.c.site_id == site_id,
+        COMMENTS.c.id.in_(comment_ids),
+        COMMENTS.c.status != Status.DELETED,
+    ]
+    rows = {row.id: row for row in _rows(session, site_id, wanted, PAGE_MOST)}
+    return [rows[one] for one in comment_ids if one in rows]
+
+
 def count(session: Session, site_id: str) -> int:
     """Count what waits, up to `COUNT_MOST`."""
     return _count(session, _here(site_id))
@@ -174,6 +186,7 @@ def _rows(
     rows = session.execute(
         select(
             COMMENTS.c.id,
+            COMMENTS.c.status,
             COMMENTS.c.version,
             COMMENTS.c.name,
             COMMENTS.c.email,
@@ -208,6 +221,7 @@ def _rows(
     return [
         Waiting(
             id=row.id,
+            status=Status(row.status),
             version=row.version,
             name=row.name,
             email=row.email,

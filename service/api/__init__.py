@@ -4,7 +4,7 @@ import flask
 from flask import Response
 
 from service import access
-from service.api import comments, decisions, docs, health, thread
+from service.api import comments, decisions, docs, health, objections, thread
 from service.errors import Forbidden, NotFound
 from service.here import here
 
@@ -13,6 +13,7 @@ _MAX_AGE_SECONDS = 600
 blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.register_blueprint(comments.blueprint)
 blueprint.register_blueprint(decisions.blueprint)
+blueprint.register_blueprint(objections.blueprint)
 blueprint.register_blueprint(thread.blueprint)
 
 

@@ -113,11 +113,11 @@ def show(comment_id: str) -> Response:
 )
 def edit(comment_id: str) -> Response:
     """Put another text in its place, within some minutes; it is pending until decided again."""
-    _check_author(comment_id)
+    check_author(comment_id)
     wanted = parsing.body(Draft)
     with here().database.transaction() as session:
         authoring.edit(session, comment_id, wanted.body, here().settings.edit_seconds)
-    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+    return own_comment(comment_id)
 
 
 @blueprint.delete("/comments/<comment_id>")
@@ -129,10 +129,10 @@ def edit(comment_id: str) -> Response:
 )
 def withdraw(comment_id: str) -> Response:
     """Take a comment back for good; replies to it stay."""
-    _check_author(comment_id)
+    check_author(comment_id)
     with here().database.transaction() as session:
         authoring.withdraw(session, comment_id)
-    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+    return own_comment(comment_id)
 
 
 @blueprint.get("/sites/<site>/comments")
@@ -167,6 +167,11 @@ def index(site: str) -> Response:
     )
 
 
+def own_comment(comment_id: str) -> Response:
+    """Answer an author with their comment as it stands."""
+    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+
+
 def site_id_of(comment_id: str) -> str:
     """Give the id of a comment's site.
 
@@ -177,7 +182,7 @@ def site_id_of(comment_id: str) -> str:
         return comments.get(session, comment_id).site_id
 
 
-def _check_author(comment_id: str) -> None:
+def check_author(comment_id: str) -> None:
     """See that the author asks, and let a page of the site read the answer.
 
     Raises:

@@ -28,7 +28,7 @@ _PARAMETERS = {
     "act_id": "What was done in one go, `act_…`, as each decision names it.",
 }
 _HTTP = {
-    200: "OK", 201: "Decided or recorded", 202: "Accepted", 400: "Malformed",
+    200: "OK", 201: "Decided or recorded", 202: "Accepted", 204: "Done", 400: "Malformed",
     401: "Unauthenticated", 403: "Forbidden or closed", 404: "Not found", 409: "Conflict",
     413: "Too large", 415: "Unsupported", 422: "Invalid", 429: "Too many requests",
     503: "Unavailable",
@@ -130,10 +130,9 @@ def _describe(path: str, method: str, docstring: str, one: Operation) -> dict[st
     for status, given in one.answers.items():
         refs = [_ref(model) for model in _several(given)]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
-        responses[str(status)] = {
-            "description": _HTTP[status],
-            "content": {"application/json": {"schema": schema}},
-        }
+        responses[str(status)] = {"description": _HTTP[status]}
+        if refs:
+            responses[str(status)]["content"] = {"application/json": {"schema": schema}}
     for status in one.problems:
         responses[str(status)] = {
             "description": _HTTP[status],

@@ -283,6 +283,7 @@ class OwnComment(Answer):
     created_at: datetime
     edited_at: datetime | None
     editable_until: datetime | None = Field(description="By its author; `null` for never.")
+    appealed_at: datetime | None = Field(description="By its author; `null` if never.")
     decision: Decision | None = Field(description="`null` until one is recorded.")
 
 

@@ -64,8 +64,6 @@ class Thread(Answer):
     comments: list[PublicComment]
     next: str | None = Field(description="`after` of the next page; `null` at the end.")
     edit_seconds: int = Field(description="How long authors may edit; 0 for never.")
-    appeals: bool = Field(False, description="Whether authors can appeal.")
-    reports: bool = Field(False, description="Whether readers can report.")
 
 
 class Counts(Answer):

@@ -95,6 +95,7 @@ class _Shared(TypedDict):
     created_at: datetime
     edited_at: datetime | None
     editable_until: datetime | None
+    appealed_at: datetime | None
 
 
 def _shared(view: CommentView) -> _Shared:
@@ -113,4 +114,5 @@ def _shared(view: CommentView) -> _Shared:
         "editable_until": authoring.editable_until(
             view.status, view.created_at, here().settings.edit_seconds
         ),
+        "appealed_at": view.appealed_at,
     }

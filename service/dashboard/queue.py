@@ -12,7 +12,7 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import comments, moderation, moderators, queue
+from service import comments, moderation, moderators, objections, queue
 from service.dashboard import refusals, showing
 from service.dashboard.session import own_path, require
 from service.db import new_id
@@ -43,6 +43,7 @@ def show(slug: str) -> str:
     with here().database.reading() as session:
         rows = queue.page(session, site.id, after=after, most=_PAGE)
         waiting = queue.count(session, site.id)
+        objected = objections.count(session, site.id)
     return flask.render_template(
         "queue.html",
         rows=rows,
@@ -50,6 +51,7 @@ def show(slug: str) -> str:
         most=queue.COUNT_MOST,
         next_page=_written(rows[-1]) if len(rows) == _PAGE else None,
         newest=new_id("cmt"),  # ids sort by time: what comes in from now on has not been seen
+        objected=objected,
         done=_done(),
     )
 
@@ -71,6 +73,25 @@ def campaign(slug: str, campaign_id: str) -> str:
     )
 
 
+@blueprint.get("/sites/<slug>/queue/objections")
+def objected(slug: str) -> str:
+    """Show what readers have reported and authors appeal against, the oldest first."""
+    site, _ = require(slug, Role.VIEWER)
+    with here().database.reading() as session:
+        waiting = objections.waiting(session, site.id)
+        rows = queue.objected(session, site.id, list(waiting))
+    return flask.render_template(
+        "queue.html",
+        rows=rows,
+        waiting=len(rows),
+        most=objections.COMMENTS_MOST,
+        next_page=None,
+        title="Reports and appeals",
+        objections=waiting,
+        done=_done(),
+    )
+
+
 @blueprint.get("/sites/<slug>/comments/<comment_id>")
 def comment(slug: str, comment_id: str) -> str:
     """Show one comment with all decisions on it."""
@@ -78,12 +99,14 @@ def comment(slug: str, comment_id: str) -> str:
     with here().database.reading() as session:
         view = comments.get(session, comment_id, site_id=site.id)
         history = moderation.history(session, site.id, comment_id)
+        objected = objections.of_comment(session, comment_id)
         called = moderators.names(session, {one.actor for one in history})
     undone = {one.undoes for one in history}
     return flask.render_template(
         "comment.html",
         comment=view,
         history=history[::-1],
+        objections=objected,
         undone=undone,
         names=called,
         done=_done(),

@@ -27,6 +27,7 @@ from service.models.learning import (
     Preview,
     ShadowRuling,
 )
+from service.models.objections import OBJECTIONS, Objection
 from service.models.sites import SITES, ApiKey, SettingChange, Site
 from service.models.storms import STORMS, Storm
 
@@ -36,6 +37,7 @@ __all__ = [
     "CAMPAIGNS",
     "COMMENTS",
     "DECISIONS",
+    "OBJECTIONS",
     "POLICY_ACTOR",
     "SHADOW_RULINGS",
     "SITES",
@@ -52,6 +54,7 @@ __all__ = [
     "LabelRelease",
     "ModelChange",
     "ModelVersion",
+    "Objection",
     "Preview",
     "SettingChange",
     "ShadowRuling",

@@ -122,6 +122,7 @@ class Comment(Base):
     echoes: Mapped[int] = mapped_column(server_default=text("0"))
     queue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    appealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Decision(Base):

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.process
 PAGES = {
     "overview": "/dashboard/sites/allotment/",
     "queue": "/dashboard/sites/allotment/queue",
+    "objections": "/dashboard/sites/allotment/queue/objections",
     "campaign": "/dashboard/sites/allotment/queue/campaigns/{campaign}",
     "comments": "/dashboard/sites/allotment/comments?author=a&score_from=0",
     "comment": "/dashboard/sites/allotment/comments/{comment}",

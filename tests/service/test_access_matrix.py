@@ -26,6 +26,8 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "POST /api/v1/sites/<site>/acts/<act_id>/undo":  (200, 403, 404, 401, 401, 401, 401),
     "PATCH /api/v1/comments/<comment_id>":           (401, 401, 401, 401, 401, 401, 401),
     "DELETE /api/v1/comments/<comment_id>":          (401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/appeals":    (401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/reports":    (404, 404, 404, 404, 404, 404, 204),
     "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200),
     # What is for everybody looks at no key, not even at a bad one.
     "GET /api/v1/sites/<site>/thread":               (200, 200, 200, 200, 200, 200, 200),
@@ -146,6 +148,8 @@ def _ask(
 ) -> TestResponse:
     method, path = route.split(" ")
     comment_id = comment_id or make_comment(door.database, door.site)
+    if route.endswith("/reports") and comment_id != "cmt_none":
+        decide(door.database, [comment_id], Status.APPROVED)
     act_id = new_id("act")
     decide(door.database, [make_comment(door.database, door.site)], Status.SPAM, act_id=act_id)
     given = {"<site>": site, "<comment_id>": comment_id, "<act_id>": act_id}
@@ -161,6 +165,8 @@ def _ask(
             body = make_body()
         elif route.endswith("/markdown"):
             body = {"body": "*so*"}
+        elif route.endswith(("/appeals", "/reports")):
+            body = {"reason": "it is unfair"}
         elif route.endswith("/undo"):
             body = None
         elif route.endswith("/<site>/decisions"):

@@ -48,6 +48,7 @@ MATRIX = {
     "GET /dashboard/sites/<slug>/": "viewer",
     "GET /dashboard/sites/<slug>/queue": "viewer",
     "GET /dashboard/sites/<slug>/queue/campaigns/<campaign_id>": "viewer",
+    "GET /dashboard/sites/<slug>/queue/objections": "viewer",
     "GET /dashboard/sites/<slug>/comments": "viewer",
     "GET /dashboard/sites/<slug>/comments/<comment_id>": "viewer",
     "POST /dashboard/sites/<slug>/presence": "viewer",

@@ -70,7 +70,7 @@ export function actions(ctx, state, open) {
         await done("withdrawn");
       },
     })),
-    ctx.appeals && ["rejected", "spam"].includes(state.status) && !state.appealed_at &&
+    ["rejected", "spam"].includes(state.status) && !state.appealed_at &&
       button("appeal", (cancel) => panel(ctx, {
         name: "reason", question: "appeal-why", submit: "send", cancel,
         async send(body) {

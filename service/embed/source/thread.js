@@ -140,7 +140,7 @@ function make(ctx, id, shown) {
     const approved = !own || own.status === "approved";
     buttons.replaceChildren(...[
       approved && !ctx.closed && reply(),
-      ...(own ? actions(ctx, own, open) : [ctx.reports && report()]),
+      ...(own ? actions(ctx, own, open) : [report()]),
     ].filter(Boolean));
     tick();
   }
