@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from service import comments, learning, moderation, moderators, queue, sites, storms
+from service import comments, learning, moderation, moderators, objections, queue, sites, storms
 from service.config import Settings
 from service.db import Database, utc_now
 from service.jobs import Job
@@ -96,6 +96,7 @@ def move_in(database: Database, settings: Settings) -> SiteView:
     first = _submit(database, site, [*_GOOD, *_SPAM])
     _decide_some(database, site, first, [f"moderator:{one}" for one in people])
     learning.train(database, Scorer(settings.model), site.id, settings)
+    _object(database, first)
     last = _submit(database, site, [*_DOUBTFUL, *alike])
     _spread(database, first, hours=160)
     _spread(database, last, hours=12)
@@ -158,6 +159,14 @@ def _decide_some(database: Database, site: SiteView, ids: list[str], actors: lis
             moderation.record(session, [ballot], site_id=site.id)
     with database.transaction() as session:
         moderation.undo(session, site.id, "act_3", actors[0])
+
+
+def _object(database: Database, ids: list[str]) -> None:
+    """Have readers report a comment that was approved, and an author appeal."""
+    with database.transaction() as session:
+        objections.report(session, ids[5], "That is not how one speaks of neighbours.", "one")
+        objections.report(session, ids[5], "Rude.", "another")
+        objections.appeal(session, ids[-1], "I only wanted to warn others of these loans.")
 
 
 def _spread(database: Database, ids: list[str], *, hours: int) -> None:

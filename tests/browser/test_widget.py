@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from service import comments, schema, sites
+from service import comments, objections, schema, sites
 from service.comments import Accepted
 from service.config import Settings
 from service.policy import Policy, Status
@@ -161,6 +161,45 @@ def test_an_author_is_told_why(world: World, visitor: Visitor) -> None:
     decide(world.database, [made], Status.REJECTED)
 
     expect(visitor.comment("Zoe")).to_contain_text("Not published. Only you can see this. said so")
+    visitor.assert_sound()
+
+
+def test_an_author_appeals_and_a_person_decides(world: World, visitor: Visitor) -> None:
+    visitor.page.goto(world.page("/appeal"))
+    made = visitor.post("Buy nothing.")
+    decide(world.database, [made], Status.SPAM)
+    mine = visitor.comment("Zoe")
+    mine.get_by_role("button", name="Appeal").click()
+    visitor.assert_sound()
+
+    mine.get_by_role("textbox").fill("I advise against buying.")
+    mine.get_by_role("button", name="Send").click()
+
+    expect(mine).to_contain_text("Your appeal has been sent.")
+    expect(mine.get_by_role("button", name="Appeal")).to_have_count(0)
+    with world.database.reading() as session:
+        (found,) = objections.waiting(session, world.site.id)[made]
+    assert (found.appeal, found.reason) == (True, "I advise against buying.")
+    decide(world.database, [made], Status.APPROVED)
+    expect(mine).to_contain_text("Your comment is published.")
+    visitor.assert_sound()
+
+
+def test_a_reader_reports_what_somebody_else_wrote(world: World, visitor: Visitor) -> None:
+    made = world.publish("/report")
+    visitor.page.goto(world.page("/report"))
+    theirs = visitor.comment("Bob")
+    theirs.get_by_role("button", name="Report").click()
+    theirs.get_by_role("button", name="Send").click()
+    expect(theirs.get_by_role("textbox")).to_have_accessible_description("This is needed.")
+
+    theirs.get_by_role("textbox").fill("That is my address.")
+    theirs.get_by_role("button", name="Send").click()
+
+    expect(visitor.widget.get_by_role("status")).to_have_text(re.compile("Thank you"))
+    with world.database.reading() as session:
+        (found,) = objections.waiting(session, world.site.id)[made]
+    assert (found.appeal, found.reason) == (False, "That is my address.")
     visitor.assert_sound()
 
 
