@@ -1,7 +1,6 @@
 """Comments: submit, read, list."""
 
 import re
-import time
 
 import flask
 from flask import Response
@@ -9,31 +8,21 @@ from pydantic import BaseModel
 
 from service import access, authoring, comments, moderation, text
 from service.access import Caller
-from service.api import parsing, schemas, views
+from service.api import parsing, schemas, submitting, views
 from service.api.openapi import operation
 from service.api.thread import Draft
-from service.comments import Accepted, CommentView, Submission
 from service.errors import (
-    FieldError,
     HamgateError,
-    Invalid,
     Malformed,
     Unauthenticated,
-    Unavailable,
 )
 from service.here import here
-from service.limits import Counter
-from service.moderation import DecisionView
 from service.sites import Scope
 
 blueprint = flask.Blueprint("comments", __name__)
 
 _WAIT_MOST_SECONDS = 5.0
 _IDEMPOTENCY_KEY_MOST = 255
-# A poll of the primary key costs 0.2 ms; the pauses grow from 10 ms, so that a decision is seen
-# soon after it is made and five seconds of waiting cost some fifty polls.
-_POLL_FIRST_SECONDS = 0.01
-_POLL_MOST_SECONDS = 0.1
 _DELTA_SECONDS = re.compile(r'"?([0-9]+)"?')
 
 
@@ -62,18 +51,14 @@ def create(site: str) -> Response:
         here().limits.hit_other()  # whoever tries keys or sites is limited as well
         raise
     try:
-        submission = _submission(caller)
+        schema = schemas.KeySubmission if caller.key is not None else schemas.Submission
+        submission = submitting.describe(caller, parsing.body(schema), _idempotency_key(caller))
     except HamgateError:
-        here().limits.hit(_counters(caller, None))
+        submitting.count_refused(caller)
         raise
-    counters = _counters(caller, submission)
-    if here().settings.email_deliverability:
-        here().limits.hit(counters)  # first, for a look-up may take seconds
-        _check_deliverable(submission)
-        counters = []
-    accepted = here().intake(submission, counters)
+    accepted = submitting.accept(caller, submission)
     receipt = here().access.receipt(accepted.id)
-    decided = _await_decision(accepted, _wait_seconds())
+    decided = submitting.await_decision(accepted, _wait_seconds())
     if decided is not None:
         answer = answer_json(views.decided_comment(*decided, receipt), 201)
         answer.headers["Preference-Applied"] = "wait"
@@ -96,11 +81,11 @@ def create(site: str) -> Response:
 def show(comment_id: str) -> Response:
     """Read a comment and its latest decision; a receipt shows no score, model or clues."""
     if here().access.holds_receipt(comment_id):
-        view, decision = _load(comment_id, None)
+        view, decision = submitting.load(comment_id)
         access.allow_origin(here().access.site_by_id(view.site_id))
         return answer_json(views.own_comment(view, decision), 200)
     key = here().access.any_key()
-    return answer_json(views.comment(*_load(comment_id, key.site_id)), 200)
+    return answer_json(views.comment(*submitting.load(comment_id, key.site_id)), 200)
 
 
 @blueprint.patch("/comments/<comment_id>")
@@ -169,7 +154,7 @@ def index(site: str) -> Response:
 
 def own_comment(comment_id: str) -> Response:
     """Answer an author with their comment as it stands."""
-    return answer_json(views.own_comment(*_load(comment_id, None)), 200)
+    return answer_json(views.own_comment(*submitting.load(comment_id)), 200)
 
 
 def site_id_of(comment_id: str) -> str:
@@ -193,48 +178,6 @@ def check_author(comment_id: str) -> None:
     access.allow_origin(here().access.site_by_id(site_id_of(comment_id)))
 
 
-def _submission(caller: Caller) -> Submission:
-    request = flask.request
-    sent: schemas.Submission
-    if caller.key is not None:
-        sent = told = parsing.body(schemas.KeySubmission)
-        visit = (told.ip, told.user_agent, told.referrer, told.submitted_at)
-    else:
-        sent = parsing.body(schemas.Submission)
-        visit = (
-            here().access.client_address(),
-            text.one_line(request.user_agent.string, 1000),
-            text.one_line(request.referrer, schemas.URL_MOST),
-            None,
-        )
-    address, user_agent, referrer, submitted_at = visit
-    return Submission(
-        site_id=caller.site.id,
-        page_url=sent.page_url,
-        page_title=sent.page_title,
-        name=sent.name,
-        email=sent.email.original,
-        email_normalised=sent.email.normalized,
-        disposable_email=schemas.is_disposable(sent.email),
-        url=sent.url,
-        body=sent.body,
-        parent_id=sent.parent_id,
-        external_id=sent.external_id,
-        idempotency_key=_idempotency_key(caller),
-        honeypot_filled=sent.honeypot is not None,
-        address=address,
-        user_agent=user_agent,
-        referrer=referrer,
-        submitted_at=submitted_at,
-    )
-
-
-def _check_deliverable(submission: Submission) -> None:
-    fault = schemas.undeliverable(submission.email_normalised)
-    if fault is not None:
-        raise Invalid([FieldError("/email", fault)])
-
-
 def _idempotency_key(caller: Caller) -> str | None:
     # draft-ietf-httpapi-idempotency-key-header-07: a structured-field string, so the quotes are
     # part of the syntax and not of the key; unquoted keys are common and taken as they are.
@@ -249,31 +192,6 @@ def _idempotency_key(caller: Caller) -> str | None:
     return f"{caller.name}:{key}"
 
 
-def _counters(caller: Caller, submission: Submission | None) -> list[Counter]:
-    """Give the limits a submission is subject to; without a valid body, those of the caller.
-
-    A key's holder is trusted to open the door only for its own visitors, so there are no limits
-    by thread and site with a key, and those of a visitor only where the visitor is named.
-    """
-    settings = here().settings
-    counters = []
-    address = here().access.client_address()
-    if caller.key is not None:
-        counters.append(Counter("key", caller.key.id, settings.limit_key))
-        address = submission.address if submission is not None else None
-    if address is not None:
-        counters.append(Counter("address", access.limit_subject(address), settings.limit_address))
-    if submission is None:
-        return counters
-    if address is not None:
-        email = text.digest(submission.email_normalised.casefold())
-        counters.append(Counter("e-mail", f"{caller.site.id}:{email}", settings.limit_email))
-    if caller.key is None:
-        counters.append(Counter("thread", submission.thread_id, settings.limit_thread))
-        counters.append(Counter("site", caller.site.id, settings.limit_site))
-    return counters
-
-
 def _wait_seconds() -> float:
     """Read `Prefer: wait=SECONDS` (RFC 7240 section 4.3); what cannot be read is ignored."""
     for preference in flask.request.environ.get("HTTP_PREFER", "").split(","):
@@ -282,35 +200,6 @@ def _wait_seconds() -> float:
             found = _DELTA_SECONDS.fullmatch(value.strip())
             return min(float(found[1]), _WAIT_MOST_SECONDS) if found else 0.0
     return 0.0
-
-
-def _await_decision(accepted: Accepted, seconds: float) -> tuple[CommentView, DecisionView] | None:
-    """Wait for a decision, if asked to and if not too many others wait already."""
-    if seconds <= 0 or not here().waiting.acquire(blocking=False):
-        return None
-    try:
-        deadline = time.monotonic() + seconds
-        pause = _POLL_FIRST_SECONDS
-        while True:
-            view, decision = _load(accepted.id, None)
-            if decision is not None:
-                return view, decision
-            if time.monotonic() + pause > deadline:
-                return None
-            time.sleep(pause)
-            pause = min(pause * 1.3, _POLL_MOST_SECONDS)
-    except Unavailable:  # it is stored: a 503 would say the opposite
-        return None
-    finally:
-        here().waiting.release()
-
-
-def _load(comment_id: str, site_id: str | None) -> tuple[CommentView, DecisionView | None]:
-    with here().database.reading() as session:
-        view = comments.get(session, comment_id, site_id=site_id)
-        if view.decision_id is None:
-            return view, None
-        return view, moderation.latest(session, [view.decision_id])[view.decision_id]
 
 
 def answer_json(answer: BaseModel, status: int) -> Response:
