@@ -212,6 +212,24 @@ class Access:
         return site
 
 
+def check_own_origin(own: Sequence[str]) -> None:
+    """Refuse a form of which the browser itself says that it came from elsewhere.
+
+    Args:
+        own: the origins of this server.
+
+    Raises:
+        Forbidden: it did. A browser that says nothing is believed.
+    """
+    fetch_site = flask.request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin = flask.request.headers.get("Origin")
+    if fetch_site != "same-origin" or (origin is not None and origin not in own):
+        raise Forbidden(
+            "This request came from another site. If it came from here, HAMGATE_URL is not the"
+            " address in your browser."
+        )
+
+
 def allow_origin(site: SiteView) -> bool:
     """Whether the request's Origin is on the site's list; if so, the answer will say so (CORS)."""
     origin = flask.request.headers.get("Origin")

@@ -23,7 +23,7 @@ COMMENTS_MOST = 50
 _READ_MOST = 500
 # Ten who say so are as good a reason to look as a thousand.
 _REPORTS_MOST = 10
-_REFUSED = (Status.REJECTED, Status.SPAM)
+REFUSED = (Status.REJECTED, Status.SPAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def appeal(session: Session, comment_id: str, reason: str) -> None:
     row = _comment(session, comment_id)
     if row is None:
         raise NotFound("there is no such comment")
-    if row.status not in _REFUSED:
+    if row.status not in REFUSED:
         raise Forbidden(f"a comment that is {row.status} was not refused")
     if _add(session, row, comment_id, reason, AUTHOR_ACTOR):
         session.execute(

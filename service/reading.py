@@ -19,6 +19,7 @@ from service.policy import Status
 
 PAGE = 100
 COUNTS_MOST = 100
+NEWEST_MOST = 50
 DEEPEST = 4
 
 
@@ -118,6 +119,42 @@ def page(
     picked = places[start : start + PAGE]
     more = picked[-1][0] if start + PAGE < len(places) else None
     return _with_texts(session, picked), more
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A public comment and where it was written."""
+
+    id: str
+    page_url: str
+    page_title: str | None
+    name: str
+    body: str
+    created_at: datetime
+    edited_at: datetime | None
+
+
+def newest(session: Session, site_id: str, page_url: str | None = None) -> list[Entry]:
+    """Give the fifty newest public comments of a site, or of one page."""
+    where = COMMENTS.c.site_id == site_id
+    if page_url is not None:
+        where = COMMENTS.c.thread_id == thread_id(site_id, page_url)
+    rows = session.execute(
+        select(
+            COMMENTS.c.id,
+            THREADS.c.page_url,
+            THREADS.c.page_title,
+            COMMENTS.c.name,
+            COMMENTS.c.body,
+            COMMENTS.c.created_at,
+            COMMENTS.c.edited_at,
+        )
+        .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
+        .where(where, COMMENTS.c.status == Status.APPROVED)
+        .order_by(COMMENTS.c.id.desc())
+        .limit(NEWEST_MOST)
+    )
+    return [Entry(*row) for row in rows]
 
 
 _Place = tuple[str, str | None, int]

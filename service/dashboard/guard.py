@@ -8,6 +8,7 @@ and the form's token.
 import flask
 from flask import Blueprint, Response
 
+from service import access
 from service.dashboard import session
 from service.errors import Forbidden, NotFound
 from service.here import here
@@ -45,27 +46,13 @@ def _admit() -> None:
         raise NotFound("no id or slug holds a NUL")  # PostgreSQL would not even compare it
     request.max_content_length = FORM_MOST_BYTES
     if request.method not in _SAFE:
-        _check_origin()
+        # A browser that says nothing is let through to the token, which does not depend on it.
+        access.check_own_origin(here().settings.own_origins)
         token = request.headers.get(CSRF_HEADER) or request.form.get(CSRF_FIELD, "")
         if not session.is_csrf_token(token):
             raise Forbidden(
                 "This page was too old, or cookies are off. Go back, reload it and try again."
             )
-
-
-def _check_origin() -> None:
-    """Refuse what the browser itself says came from elsewhere.
-
-    A browser that says nothing is let through to the token, which does not depend on it.
-    """
-    fetch_site = flask.request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = flask.request.headers.get("Origin")
-    own = here().settings.own_origins
-    if fetch_site != "same-origin" or (origin is not None and origin not in own):
-        raise Forbidden(
-            "This request came from another site. If it came from here, HAMGATE_URL is not the"
-            " address in your browser."
-        )
 
 
 def _close(answer: Response) -> Response:

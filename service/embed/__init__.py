@@ -1,7 +1,8 @@
-"""The widget: scripts that put comments on other people's pages, and a page that shows them off.
+"""Comments for readers: scripts that put them on other people's pages, and pages without scripts.
 
-Written in `source/`, shipped as `built/` (see `build.mjs`), in the languages of `messages/`. The
-one rule: what is served here is the same for everybody, so every page and every cache may keep it.
+The scripts are written in `source/`, shipped as `built/` (see `build.mjs`), in the languages of
+`messages/`. The one rule of theirs: what is served is the same for everybody, so every page and
+every cache may keep it.
 """
 
 from importlib import resources
@@ -9,7 +10,9 @@ from importlib import resources
 import flask
 from flask import Response
 
+from service.embed import feeds, frame, own, thread
 from service.embed.assets import Asset, Library
+from service.embed.words import EXTENSION, library
 from service.here import here
 
 DEMO = "demo"
@@ -21,36 +24,35 @@ _CSP = (
 )
 
 blueprint = flask.Blueprint("embed", __name__, template_folder="templates")
+pages = flask.Blueprint("pages", __name__, url_prefix="/sites")
+for _module in (thread, own, feeds):
+    pages.register_blueprint(_module.blueprint)
+frame.protect(pages)
 
 
 def register(app: flask.Flask) -> None:
     """Add the scripts and the demo page to an application."""
-    library = Library.read(resources.files(__name__))
-    app.extensions["hamgate_embed"] = library
+    app.extensions[EXTENSION] = Library.read(resources.files(__name__))
     app.register_blueprint(blueprint)
-
-
-def _library() -> Library:
-    library: Library = flask.current_app.extensions["hamgate_embed"]
-    return library
+    app.register_blueprint(pages)
 
 
 @blueprint.get("/embed.js")
 def embed() -> Response:
     """Give the script that a page includes for comments."""
-    return _serve(_library().assets["embed.js"])
+    return _serve(library().assets["embed.js"])
 
 
 @blueprint.get("/count.js")
 def count() -> Response:
     """Give the script that a page includes for numbers of comments."""
-    return _serve(_library().assets["count.js"])
+    return _serve(library().assets["count.js"])
 
 
 @blueprint.get("/embed/<version>/<name>")
 def asset(version: str, name: str) -> Response:
     """Give what `embed.js` fetches later; under its own version it never changes."""
-    found = _library().assets.get(name)
+    found = library().assets.get(name)
     if found is None:
         flask.abort(404)
     return _serve(found, version)
@@ -59,20 +61,20 @@ def asset(version: str, name: str) -> Response:
 @blueprint.get("/embed/<version>/messages/<language>.json")
 def messages(version: str, language: str) -> Response:
     """Give the messages in the language asked for, in a broader one, or in English."""
-    return _serve(_library().messages(language), version)
+    return _serve(library().messages(language), version)
 
 
 @blueprint.get("/demo")
 def demo() -> Response:
     """Show all of it on a page as strict as any."""
     here().access.site(DEMO)
-    library = _library()
+    files = library()
     page = flask.render_template(
         "demo.html",
         site=DEMO,
         url=here().settings.public_url,
-        version=library.version,
-        languages=library.languages,
+        version=files.version,
+        languages=files.languages,
     )
     answer = Response(page, mimetype="text/html")
     answer.headers["Content-Security-Policy"] = _CSP
@@ -86,7 +88,7 @@ def _serve(found: Asset, version: str | None = None) -> Response:
     answer = Response(found.packed if packed else found.content, mimetype=found.media_type)
     if packed:
         answer.content_encoding = "gzip"
-    current = version == _library().version
+    current = version == library().version
     answer.headers["Cache-Control"] = _FOREVER if current else f"public, max-age={_SOON_SECONDS}"
     answer.headers["Vary"] = "Accept-Encoding"
     # Pages of every origin import these, also those that isolate themselves.

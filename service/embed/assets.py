@@ -53,7 +53,7 @@ class Library:
         """Read the files of the package."""
         assets = {
             path.name: Asset(path.read_bytes(), _MEDIA_TYPES[path.name.rpartition(".")[2]])
-            for part in ("built", "demo")
+            for part in ("built", "demo", "pages")
             for path in (folder / part).iterdir()
             if path.name.rpartition(".")[2] in _MEDIA_TYPES
         }

@@ -203,6 +203,54 @@ def test_a_reader_reports_what_somebody_else_wrote(world: World, visitor: Visito
     visitor.assert_sound()
 
 
+def test_without_javascript_a_page_of_ours_does_the_same(world: World, chromium: Browser) -> None:
+    parent = world.publish("/plain")
+    context = chromium.new_context(
+        java_script_enabled=False, viewport={"width": 320, "height": 800}
+    )
+    page = context.new_page()
+    page.goto(f"{world.host}/sites/blog/thread?page_url={world.origin}/plain")
+    page.get_by_role("link", name="Reply").click()
+    page.get_by_label("Name").fill("Zoe")
+    page.get_by_label("E-mail").fill("zoe@example.org")
+    page.get_by_label("Comment", exact=True).fill("Written *by hand*.")
+    page.get_by_role("button", name="Post comment").click()
+    expect(page.get_by_text("Waiting for approval")).to_be_visible()
+    expect(page.locator("em").first).to_have_text("by hand")
+    mine = page.url
+
+    page.get_by_label("Comment", exact=True).fill("Written anew.")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Saved.")
+    made = mine.partition("?")[0].rpartition("/")[2]
+    decide(world.database, [made], Status.APPROVED)
+    page.get_by_role("link", name="Comments", exact=True).click()
+
+    expect(page.locator(f"#hamgate-{made}")).to_contain_text("Written anew.")
+    expect(page.locator("li.d1")).to_have_count(1)
+    with world.database.reading() as session:
+        assert comments.get(session, made).parent_id == parent
+    context.close()
+
+
+@pytest.mark.parametrize("lang", ["en", "ar"])
+def test_pages_without_javascript_are_sound(world: World, visitor: Visitor, lang: str) -> None:
+    made = world.publish("/plain-sound", body="A [link](https://example.org) and `code`.")
+    thread = f"{world.host}/sites/blog/thread?page_url={world.origin}/plain-sound&lang={lang}"
+    visitor.page.set_viewport_size({"width": 320, "height": 640})
+    for address in (thread, f"{thread}&report={made}", f"{thread}&reply_to={made}"):
+        visitor.page.goto(address)
+        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 320
+        visitor.assert_sound()
+    form = visitor.page.locator("#write")
+    form.locator("[name=name]").fill("Zoe")
+    form.locator("[name=email]").fill("zoe@example.org")
+    form.locator("[name=body]").fill("A comment.")
+    form.get_by_role("button").click()
+    expect(visitor.page.locator(".state")).to_be_visible()
+    visitor.assert_sound()
+
+
 def test_a_draft_outlives_a_reload_and_ends_with_success(world: World, visitor: Visitor) -> None:
     visitor.page.goto(world.page("/draft"))
     visitor.write("Half a thought")

@@ -39,6 +39,12 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "GET /livez":                                    (200, 200, 200, 200, 200, 200, 200),
     "GET /readyz":                                   (200, 200, 200, 200, 200, 200, 200),
     "GET /metrics":                                  (200, 200, 200, 200, 200, 200, 200),
+    "GET /sites/<slug>/thread":                      (200, 200, 200, 200, 200, 200, 200),
+    "POST /sites/<slug>/thread":                     (303, 303, 303, 303, 303, 303, 403),
+    "GET /sites/<slug>/comments/<comment_id>":       (404, 404, 404, 404, 404, 404, 404),
+    "POST /sites/<slug>/comments/<comment_id>":      (404, 404, 404, 404, 404, 404, 403),
+    "POST /sites/<slug>/comments/<comment_id>/reports": (303, 303, 303, 303, 303, 303, 403),
+    "GET /sites/<slug>/feed.atom":                   (200, 200, 200, 200, 200, 200, 200),
     "GET /embed.js":                                 (200, 200, 200, 200, 200, 200, 200),
     "GET /count.js":                                 (200, 200, 200, 200, 200, 200, 200),
     "GET /embed/<version>/<name>":                   (200, 200, 200, 200, 200, 200, 200),
@@ -47,6 +53,7 @@ MATRIX: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 ARGUMENTS = {
     "<site>": "blog",
+    "<slug>": "blog",
     "<path:filename>": "docs.css",
     "<version>": "1",
     "<name>": "app.js",
@@ -79,10 +86,11 @@ def test_a_route_answers_each_caller_as_the_table_says(door: Door, route: str, c
 # Only the author's receipt opens these: see test_authoring.
 RECEIPT = {route for route in MATRIX if set(MATRIX[route]) == {401}}
 PUBLIC = {route for route in MATRIX if set(MATRIX[route]) == {200}}
+PAGES = {route for route in MATRIX if "/sites/<slug>" in route}
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in MATRIX if "<comment_id>" in route and route not in RECEIPT]
+    "route", [route for route in MATRIX if "<comment_id>" in route and route not in RECEIPT | PAGES]
 )
 def test_another_sites_comment_is_as_if_it_were_not_there(door: Door, route: str) -> None:
     headers = _headers(door, "other site")
@@ -171,6 +179,10 @@ def _ask(
             body = None
         elif route.endswith("/<site>/decisions"):
             body = {"decisions": [{**decision, "comment_id": comment_id}]}
+    if path.startswith("/sites/"):  # pages: forms in, with nobody's credentials
+        form = {**make_body(), "reason": "rude", "action": "withdraw"}
+        data = form if method == "POST" else None
+        return door.client.open(path, method=method, data=data, headers=headers)
     return door.client.open(path, method=method, json=body, headers=headers)
 
 

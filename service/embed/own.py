@@ -1,0 +1,106 @@
+"""What became of one's comment, and what one can do about it, without JavaScript.
+
+The one rule: the receipt in the address is the only key; without it there is nothing here.
+"""
+
+from typing import TypeVar
+
+import flask
+from flask import Blueprint, Response
+from markupsafe import Markup
+from pydantic import BaseModel, ValidationError
+
+from service import authoring, markdown, objections, problems
+from service.api import submitting
+from service.api.objections import Objection
+from service.api.thread import Draft
+from service.comments import CommentView
+from service.db import utc_now
+from service.embed import frame, words
+from service.errors import FieldError, Forbidden, HamgateError, Invalid, NotFound, Stale
+from service.here import here
+from service.moderation import DecisionView
+from service.policy import Status
+
+blueprint = Blueprint("own", __name__)
+
+_SAID = {"edit": "saved", "withdraw": "withdrawn", "appeal": "appealed"}
+_MENDABLE = (Invalid, Forbidden, Stale)
+M = TypeVar("M", bound=BaseModel)
+
+
+@blueprint.get("/<slug>/comments/<comment_id>")
+def show(slug: str, comment_id: str) -> Response:
+    """Show a comment to its author, with its state and the reasons."""
+    return _page(slug, *_own(slug, comment_id))
+
+
+@blueprint.post("/<slug>/comments/<comment_id>")
+def act(slug: str, comment_id: str) -> Response:
+    """Edit, withdraw, or appeal."""
+    _own(slug, comment_id)
+    action = flask.request.form.get("action", "")
+    try:
+        _act(comment_id, action)
+    except _MENDABLE as error:
+        return _page(slug, *_own(slug, comment_id), error=error)
+    receipt = here().access.receipt(comment_id)
+    said = _SAID[action]
+    return frame.lead(
+        "pages.own.show", slug=slug, comment_id=comment_id, receipt=receipt, said=said
+    )
+
+
+def _act(comment_id: str, action: str) -> None:
+    with here().database.transaction() as session:
+        if action == "edit":
+            draft = _read(Draft, "body")
+            authoring.edit(session, comment_id, draft.body, here().settings.edit_seconds)
+        elif action == "withdraw":
+            authoring.withdraw(session, comment_id)
+        elif action == "appeal":
+            objections.appeal(session, comment_id, _read(Objection, "reason").reason)
+        else:
+            raise Invalid([FieldError("/action", "is edit, withdraw or appeal")])
+
+
+def _own(slug: str, comment_id: str) -> tuple[CommentView, DecisionView | None]:
+    site = here().access.site(slug)
+    if not here().access.holds_receipt(comment_id):
+        raise NotFound("this address is not complete: it ends with the comment's receipt")
+    return submitting.load(comment_id, site.id)
+
+
+def _read(schema: type[M], name: str) -> M:
+    try:
+        return schema.model_validate({name: flask.request.form.get(name, "")})
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+def _page(
+    slug: str,
+    view: CommentView,
+    decision: DecisionView | None,
+    *,
+    error: HamgateError | None = None,
+) -> Response:
+    chosen = words.chosen()
+    until = authoring.editable_until(view.status, view.created_at, here().settings.edit_seconds)
+    why = decision and (chosen.say(f"rule-{decision.rule}") or decision.reason)
+    said = flask.request.args.get("said", "")
+    return frame.render(
+        "own.html",
+        200 if error is None else problems.answer(error).status_code,
+        slug=slug,
+        comment=view,
+        html=Markup(markdown.render(view.body)),  # noqa: S704
+        why=why if view.status is not Status.APPROVED else None,
+        editable=until is not None and until > utc_now(),
+        refused=view.status in objections.REFUSED,
+        here=flask.request.full_path,
+        said=chosen.say(said) if said in _SAID.values() else None,
+        given=flask.request.form,
+        faults=frame.faults(error, chosen),
+        problem=frame.explain(error, chosen) if error and not isinstance(error, Invalid) else None,
+    )

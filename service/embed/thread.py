@@ -1,0 +1,143 @@
+"""A page's comments and their form without JavaScript: for such readers, and for crawlers.
+
+The one rule: what is done here is done as by the API, with the same checks and limits.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import flask
+from flask import Blueprint, Response
+from markupsafe import Markup
+from pydantic import Field, ValidationError
+
+from service import markdown, objections, problems, reading
+from service.access import Caller
+from service.api import parsing, schemas, submitting
+from service.api.objections import Objection
+from service.api.schemas import Blank, Line
+from service.api.thread import ThreadQuery
+from service.embed import frame, words
+from service.errors import HamgateError, Invalid, NotFound, RateLimited, Unavailable
+from service.here import here
+from service.reading import Order
+from service.sites import SiteView
+
+blueprint = Blueprint("thread", __name__)
+
+_WAIT_SECONDS = 2.0
+_FIELDS = ("name", "email", "url", "body", "honeypot", "parent_id", "page_url", "page_title")
+# What a form that is shown again can still be sent with.
+_MENDABLE = (Invalid, RateLimited, Unavailable)
+_KEY_MOST = 64
+
+
+class PageQuery(ThreadQuery):
+    """Which comments to show, and which one to answer or to report."""
+
+    reply_to: Blank[Annotated[Line, Field(max_length=30)]] = None
+    report: Blank[Annotated[Line, Field(max_length=30)]] = None
+    lang: Blank[Annotated[Line, Field(max_length=30)]] = None
+    said: Blank[Annotated[Line, Field(max_length=30)]] = None
+
+
+@blueprint.get("/<slug>/thread")
+def show(slug: str) -> Response:
+    """Show a page's comments, a hundred at a time, and the form to write one."""
+    return _page(here().access.site(slug), parsing.query(PageQuery))
+
+
+@blueprint.post("/<slug>/thread")
+def submit(slug: str) -> Response:
+    """Take a comment, and lead its author to what became of it."""
+    site = here().access.site(slug)
+    caller = Caller(site, None, None)
+    given = {name: flask.request.form.get(name, "") for name in _FIELDS}
+    query = _query(page_url=given["page_url"], reply_to=given["parent_id"])
+    _check_page(site, query.page_url)
+    try:
+        try:
+            sent = schemas.Submission.model_validate(given)
+        except ValidationError as error:
+            submitting.count_refused(caller)
+            raise problems.invalid(error) from None
+        accepted = submitting.accept(caller, submitting.describe(caller, sent, _key()))
+    except _MENDABLE as error:
+        return _page(site, query, given=given, error=error)
+    submitting.await_decision(accepted, _WAIT_SECONDS)
+    receipt = here().access.receipt(accepted.id)
+    return frame.lead("pages.own.show", slug=slug, comment_id=accepted.id, receipt=receipt)
+
+
+@blueprint.post("/<slug>/comments/<comment_id>/reports")
+def report(slug: str, comment_id: str) -> Response:
+    """Take a reader's report, and lead back to the comments."""
+    site = here().access.site(slug)
+    view, _ = submitting.load(comment_id, site.id)
+    given = {"reason": flask.request.form.get("reason", "")}
+    try:
+        reason = Objection.model_validate(given).reason
+    except ValidationError as error:
+        query = _query(page_url=view.page_url, report=comment_id)
+        return _page(site, query, given=given, error=problems.invalid(error))
+    with here().database.transaction() as session:
+        objections.report(session, comment_id, reason, here().access.reader(comment_id))
+    return frame.lead("pages.thread.show", slug=slug, page_url=view.page_url, said="reported")
+
+
+def _page(
+    site: SiteView,
+    query: PageQuery,
+    *,
+    given: Mapping[str, str] | None = None,
+    error: HamgateError | None = None,
+) -> Response:
+    """Show the comments; with what was given and what is wrong with it, if something is."""
+    _check_page(site, query.page_url)
+    with here().database.reading() as session:
+        thread = reading.mark(session, site.id, query.page_url)
+        comments, after = reading.page(session, thread, Order(query.order), query.after)
+    chosen = words.chosen()
+    found = {one.id: one for one in comments}
+    status = 200 if error is None else problems.answer(error).status_code
+    page = frame.render(
+        "thread.html",
+        status,
+        site=site,
+        query=query,
+        thread=thread,
+        comments=[(one, Markup(markdown.render(one.body))) for one in comments],  # noqa: S704
+        after=after,
+        answered=found.get(query.reply_to or ""),
+        reported=found.get(query.report or ""),
+        given=given or {},
+        key=secrets.token_urlsafe(16),
+        faults=frame.faults(error, chosen),
+        problem=frame.explain(error, chosen) if error and not isinstance(error, Invalid) else None,
+        said=chosen.say("reported") if query.said == "reported" else None,
+    )
+    if isinstance(error, RateLimited):
+        page.headers["Retry-After"] = str(error.retry_after_seconds)
+    return page
+
+
+def _check_page(site: SiteView, page_url: str) -> None:
+    """See that a page is of the site, or anybody could have us show links to any other."""
+    parts = urlsplit(page_url)
+    if f"{parts.scheme}://{parts.netloc}" not in site.origins:
+        raise NotFound(f"{page_url} is not a page of this site")
+
+
+def _query(**given: str | None) -> PageQuery:
+    try:
+        return PageQuery.model_validate(given)
+    except ValidationError as error:
+        raise problems.invalid(error) from None
+
+
+def _key() -> str | None:
+    """Give the form's own Idempotency-Key: pressed twice, it is one comment."""
+    key = flask.request.form.get("key", "")
+    return f"page:{key}" if 16 <= len(key) <= _KEY_MOST and key.isascii() else None
