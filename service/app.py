@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from threading import Semaphore
+from typing import TYPE_CHECKING
 
 import flask
 from flask import Response
@@ -17,6 +18,9 @@ from service.here import Here
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
+
+if TYPE_CHECKING:
+    from service.openid import Provider
 
 log = logging.getLogger("service.web")
 
@@ -74,6 +78,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         limits=limiter,
         intake=Intake(database, limiter),
         waiting=Semaphore(settings.web_threads // 2),
+        provider=_provider(settings),
     ).attach(app)
     # Requests leave few cycles behind; looking for them at each 700th object is most of the cost.
     gc.set_threshold(20_000, 20, 20)
@@ -82,3 +87,12 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     dashboard.register(app)
     embed.register(app)
     return app
+
+
+def _provider(settings: Settings) -> "Provider | None":
+    if settings.oidc_issuer is None:
+        return None
+    # 15 MB in each web process, which most installations never need.
+    from service.openid import Provider
+
+    return Provider(settings)

@@ -29,6 +29,7 @@ _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # sun_path of a Unix socket holds 108 bytes with its terminator (unix(7)).
 _SOCKET_PATH_BYTES = 100
 _DATABASE_URL = re.compile(r"sqlite:///.+|postgres(ql)?(\+psycopg)?://.+")
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 _REDIS_URL = re.compile(r"(rediss?|unix)://.+")
 
 
@@ -64,6 +65,24 @@ def _base_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/?#\s]+", value.rstrip("/")):
         raise ValueError("write scheme and host only, such as https://comments.example.org")
     return value.rstrip("/")
+
+
+def _issuer(value: str) -> str:
+    # Kept as written: the provider's own documents have to name it letter by letter.
+    if not is_secure(value) or set("?#@ ") & set(value):
+        raise ValueError("write it as https://HOST/PATH; http is for localhost only")
+    return value
+
+
+def is_secure(url: str) -> bool:
+    """Whether an address is https, or http on this very machine, where nobody listens in."""
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    local = parts.scheme == "http" and parts.hostname in _LOCAL
+    return sound and (parts.scheme == "https" or local)
 
 
 def _address(value: str) -> str:
@@ -184,6 +203,18 @@ class Settings(BaseModel):
         None, description="Folder of the model; default the one inside the package."
     )
     sweep_seconds: float = Field(1.0, gt=0, le=60, description="How often the sweeper looks.")
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
+        None, description="OpenID provider for sign-in, as it calls itself; default none."
+    )
+    oidc_client_id: str | None = Field(
+        None, max_length=200, description="What the OpenID provider calls this installation."
+    )
+    oidc_client_secret: str | None = Field(
+        None, max_length=1000, description="What the OpenID provider knows it by."
+    )
+    oidc_name: str = Field(
+        "single sign-on", max_length=40, description="What the button for it says: Sign in with …"
+    )
 
     @property
     def public_url(self) -> str:
@@ -270,7 +301,8 @@ VARIABLES: Mapping[str, str] = {
     for name in Settings.model_fields
 }
 # Those that may come from a file, and whose value is never shown.
-SECRETS = {"secret", "database_url", "redis_url"}
+SECRETS = {"secret", "database_url", "redis_url", "oidc_client_secret"}
+_TOGETHER = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
 
 
 def written(name: str) -> str:
@@ -314,6 +346,10 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     if "secret" in values and len(values["secret"]) < 32:
         faults.append("HAMGATE_SECRET is too short: at least 32 characters")
     names = {name: variable for variable, name in VARIABLES.items()}
+    missing = [name for name in _TOGETHER if not values.get(name)]
+    if 0 < len(missing) < len(_TOGETHER):
+        told = " and ".join(names[name] for name in missing)
+        faults.append(f"{told} missing: sign-in by OpenID needs issuer, client id and secret")
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service import jobs, labels, loopback, moderation, schema, sites
 from service.config import Settings
 from service.db import Database, db_now, new_id, utc_now
-from service.errors import HamgateError
+from service.errors import HamgateError, ProviderFault
 from service.jobs import Doorbell, Job
 from service.scoring import Content, Scorer
 
@@ -103,6 +103,8 @@ def examine(settings: Settings) -> list[Finding]:
     if found[1].grade is not Grade.FAIL:
         found.append(_guarded("workers", _workers, settings))
     found.append(_guarded("server", _server, settings))
+    if settings.oidc_issuer is not None:
+        found.append(_guarded("sign-on", _sign_on, settings))
     return found
 
 
@@ -268,6 +270,17 @@ def _server(settings: Settings) -> Finding:
         return Finding("server", Grade.OK, f"answers at {where}")
     message = f"none of ours answers at {where} on this machine"
     return Finding("server", Grade.WARN, message, "hamgate up, or hamgate web")
+
+
+def _sign_on(settings: Settings) -> Finding:
+    from service.openid import Provider  # brings what most installations never need
+
+    try:
+        Provider(settings).look()
+    except ProviderFault as error:
+        message = f"{settings.oidc_issuer} cannot be used: {error}"
+        return Finding("sign-on", Grade.FAIL, message, "start it, or correct HAMGATE_OIDC_ISSUER")
+    return Finding("sign-on", Grade.OK, f"{settings.oidc_issuer} says where to sign in")
 
 
 class _TakenBackError(Exception):

@@ -92,5 +92,9 @@ class Unavailable(HamgateError):
     """The ledger cannot be written now; nothing was stored."""
 
 
+class ProviderFault(HamgateError):
+    """The identity provider refused, did not answer, or said what cannot be believed."""
+
+
 class ConfigError(HamgateError):
     """The environment's settings are not usable; lists every fault at once."""

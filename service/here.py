@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from threading import Semaphore
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import flask
 
@@ -12,6 +12,9 @@ from service.db import Database
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
+
+if TYPE_CHECKING:  # imported for real only where the settings name a provider
+    from service.openid import Provider
 
 _NAME = "hamgate"
 
@@ -23,6 +26,7 @@ class Here:
     Attributes:
         waiting: how many requests may still wait for a decision (`Prefer: wait`); the others
             are answered at once, so that those who wait never fill all threads.
+        provider: for sign-in by OpenID, if the settings name one.
     """
 
     settings: Settings
@@ -32,6 +36,7 @@ class Here:
     limits: Limits
     intake: Intake
     waiting: Semaphore
+    provider: "Provider | None"
 
     def attach(self, app: flask.Flask) -> None:
         """Make it what `here()` gives in requests to this application."""

@@ -78,7 +78,7 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for name in ("alembic", "flask-limiter", "_granian", "granian"):
+    for name in ("alembic", "flask-limiter", "_granian", "granian", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

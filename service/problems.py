@@ -33,6 +33,7 @@ TABLE: dict[type[HamgateError], tuple[str, int, str]] = {
     errors.Invalid: ("invalid", 422, "Some fields are not as they should be"),
     errors.KeyReused: ("key-reused", 422, "Idempotency-Key used before"),
     errors.RateLimited: ("rate-limited", 429, "Too many requests"),
+    errors.ProviderFault: ("provider-fault", 502, "The identity provider did not help"),
     errors.Unavailable: ("unavailable", 503, "Not available now"),
 }
 _INTERNAL = ("internal", 500, "Our fault")

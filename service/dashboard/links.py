@@ -58,7 +58,7 @@ def _look(token: str) -> Link:
 def _shown(token: str, link: Link) -> dict[str, object]:
     who = session.current()
     # Who has an account joins as who they are; a link alone gives nobody an account in use.
-    joins = link.purpose is Purpose.INVITATION and link.has_password
+    joins = link.purpose is Purpose.INVITATION and link.in_use
     return {
         "token": token,
         "link": link,

@@ -20,7 +20,7 @@ from service.changes import OPERATOR
 from service.db import new_id, utc_now
 from service.errors import FieldError, Invalid, NotFound
 from service.models import Site
-from service.moderators.tables import Membership, Moderator, OneTimeLink, SignedIn
+from service.moderators.tables import Identity, Membership, Moderator, OneTimeLink, SignedIn
 
 EMAIL_MOST = 254
 NAME_MOST = 100
@@ -226,7 +226,7 @@ def remove(session: Session, site_id: str, moderator_id: str, *, actor: str) -> 
 
 
 def close(session: Session, moderator_id: str) -> None:
-    """End an account: no site, no session, no link, no password. Decisions still name it.
+    """End an account: no site, session, link, password or provider. Decisions still name it.
 
     Raises:
         Invalid: it is the last owner of a site.
@@ -236,7 +236,7 @@ def close(session: Session, moderator_id: str) -> None:
     ).all()
     for site_id in site_ids:
         remove(session, site_id, moderator_id, actor=OPERATOR)
-    for table in (SignedIn, OneTimeLink):
+    for table in (SignedIn, OneTimeLink, Identity):
         session.execute(delete(table).where(table.moderator_id == moderator_id))
     session.execute(
         update(Moderator)

@@ -4,7 +4,7 @@ The one rule: a link is used up by the statement that finds it, so two clicks ar
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,7 +17,7 @@ from service.errors import NotFound
 from service.models import Site
 from service.moderators.accounts import Role, actor_of
 from service.moderators.sessions import digest_of
-from service.moderators.tables import Moderator, OneTimeLink
+from service.moderators.tables import Identity, Moderator, OneTimeLink
 
 
 class Purpose(StrEnum):
@@ -41,8 +41,8 @@ class Link:
     """A link that still works: what for, whose, and where it leads.
 
     Attributes:
-        has_password: whether the account is in use; who then holds an invitation has to sign in,
-            so that inviting somebody never gives access to what else they may do.
+        in_use: whether somebody signs in to the account; who then holds an invitation has to do
+            so, so that inviting somebody never gives access to what else they may do.
         site_name: of an invitation; with its id and the role offered.
     """
 
@@ -50,7 +50,7 @@ class Link:
     moderator_id: str
     email: str
     name: str
-    has_password: bool
+    in_use: bool
     site_id: str | None
     site_name: str | None
     role: Role | None
@@ -135,7 +135,7 @@ def look(session: Session, token: str, *, now: datetime | None = None) -> Link:
         moderator_id=moderator.id,
         email=moderator.email,
         name=moderator.name,
-        has_password=moderator.password is not None,
+        in_use=is_in_use(session, moderator.id),
         site_id=row.site_id,
         site_name=site_name,
         role=None if row.role is None else Role(row.role),
@@ -149,6 +149,8 @@ def use(session: Session, token: str, now: datetime) -> Link:
         NotFound: somebody was faster, or it never was one.
     """
     link = look(session, token, now=now)
+    # Locked before the link is: whoever else begins to use the account takes the same order.
+    in_use = is_in_use(session, link.moderator_id, lock=True)
     used = session.execute(
         delete(OneTimeLink)
         .where(OneTimeLink.digest == digest_of(token))
@@ -156,7 +158,18 @@ def use(session: Session, token: str, now: datetime) -> Link:
     ).first()
     if used is None:
         raise NotFound(_GONE)
-    return link
+    return replace(link, in_use=in_use)
+
+
+def is_in_use(session: Session, moderator_id: str, *, lock: bool = False) -> bool:
+    """Whether somebody signs in to an account, by password or by a provider.
+
+    With `lock` nobody else begins to until the transaction ends.
+    """
+    password = select(Moderator.password).where(Moderator.id == moderator_id)
+    linked = select(Identity.issuer).where(Identity.moderator_id == moderator_id).limit(1)
+    kept = session.scalar(password.with_for_update() if lock else password)
+    return (kept or session.scalar(linked)) is not None
 
 
 def forget(session: Session, moderator_id: str) -> None:

@@ -96,9 +96,8 @@ def invite(
 
 
 def first_link(session: Session, moderator_id: str) -> str | None:
-    """Give a token for the first sign-in; `None` to an account that has a password."""
-    row = session.get_one(Moderator, moderator_id)
-    if row.password is not None:
+    """Give a token for the first sign-in; `None` to an account that is in use."""
+    if links.is_in_use(session, moderator_id):
         return None
     return links.issue(session, moderator_id, Purpose.FIRST)
 
@@ -131,7 +130,7 @@ def accept(
 
     Raises:
         NotFound: the link does not work any more.
-        Unauthenticated: an invitation of somebody who has a password; see `join`.
+        Unauthenticated: an invitation of somebody whose account is in use; see `join`.
         Invalid: a bad name, address or password; every fault at once.
     """
     now = now or utc_now()
@@ -142,7 +141,7 @@ def accept(
     kept = passwords.hashed(password)
     with database.transaction() as session:
         link = links.use(session, token, now)
-        _check_may_set(link)  # it may have got one meanwhile
+        _check_may_set(link)  # somebody may use it meanwhile
         if "email_key" in fresh:
             _check_free(session, fresh["email_key"], link.moderator_id)
         _set_password(session, link.moderator_id, kept, fresh)
@@ -193,6 +192,20 @@ def change_password(
         RateLimited: the present one was wrong too often.
     """
     passwords.check(new, person.email, person.name)
+    confirm(database, person, current, network=network)
+    renewed = passwords.hashed(new)
+    with database.transaction() as session:
+        _set_password(session, person.id, renewed)
+        return sessions.open_session(session, person.id, user_agent, utc_now())
+
+
+def confirm(database: Database, person: Person, current: str, *, network: str) -> None:
+    """See that it is the person, and not only their cookie, who wants to change how to sign in.
+
+    Raises:
+        Invalid: this is not their present password.
+        RateLimited: it was wrong too often.
+    """
     # By the session: who guesses here has its cookie already, and must not slow sign-in down.
     counted = [backoff.device(person.id, person.session_id), backoff.address(network)]
     backoff.admit(database, counted)
@@ -201,10 +214,6 @@ def change_password(
     if not passwords.verify(kept, current):
         raise Invalid([FieldError("/current", "This is not your present password.")])
     backoff.succeeded(database, counted)
-    renewed = passwords.hashed(new)
-    with database.transaction() as session:
-        _set_password(session, person.id, renewed)
-        return sessions.open_session(session, person.id, user_agent, utc_now())
 
 
 def nobody_signed_in(session: Session) -> bool:
@@ -233,7 +242,7 @@ def _put_member(session: Session, site_id: str, moderator_id: str, role: Role) -
 
 
 def _check_may_set(link: Link) -> None:
-    if link.purpose is not Purpose.RESET and link.has_password:
+    if link.purpose is not Purpose.RESET and link.in_use:
         raise Unauthenticated(f"{link.email} has an account; sign in to accept")
 
 

@@ -5,7 +5,7 @@ The one rule: no row holds anything with which one could sign in.
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db import Base, UtcDateTime
@@ -81,6 +81,27 @@ class OneTimeLink(Base):
     role: Mapped[str | None] = mapped_column(String(9))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Identity(Base):
+    """Whom an OpenID provider means by `subject`: one account, which has one of each provider."""
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("moderator_id", "issuer"),)
+
+    issuer: Mapped[str] = mapped_column(String(500), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    moderator_id: Mapped[str] = mapped_column(Id, ForeignKey("moderators.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class UsedState(Base):
+    """A way to the provider and back that was gone once; kept as long as its cookie is good."""
+
+    __tablename__ = "used_states"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class SignInAttempts(Base):
