@@ -19,6 +19,7 @@ from service.dashboard import (
     queue,
     refusals,
     search,
+    sign_on,
     signing,
     storms,
     template,
@@ -36,6 +37,7 @@ blueprint = flask.Blueprint(
 PAGES = (
     landing,
     signing,
+    sign_on,
     links,
     account,
     people,

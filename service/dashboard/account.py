@@ -14,11 +14,13 @@ from service.here import here
 from service.moderators import LEAST_CHARACTERS
 
 blueprint = Blueprint("account", __name__)
-_TEMPLATE = "account.html"
+TEMPLATE = "account.html"
 _SAID = {
     "name": "Your name was changed.",
     "password": "Your password was changed, and you were signed out everywhere else.",
     "session": "That session was ended.",
+    "linked": "From now on it opens your account.",
+    "unlinked": "It opens your account no longer, and you were signed out everywhere else.",
 }
 
 
@@ -26,7 +28,7 @@ _SAID = {
 def show() -> str:
     """Show name, password form and sessions."""
     said = _SAID.get(flask.request.args.get("said", ""))
-    return flask.render_template(_TEMPLATE, faults={}, said=said, **_shown())
+    return flask.render_template(TEMPLATE, faults={}, said=said, **shown())
 
 
 @blueprint.post("/account/name")
@@ -37,8 +39,8 @@ def rename() -> Response:
         with here().database.transaction() as ledger:
             moderators.rename(ledger, who.id, name)
     except Invalid as error:
-        return forms.again(_TEMPLATE, error, **{**_shown(), "name": name})
-    return _back("name")
+        return forms.again(TEMPLATE, error, **{**shown(), "name": name})
+    return back("name")
 
 
 @blueprint.post("/account/password")
@@ -55,8 +57,8 @@ def change_password() -> Response:
             user_agent=session.user_agent(),
         )
     except (Invalid, RateLimited) as error:
-        return forms.again(_TEMPLATE, error, **_shown())
-    return session.start(_back("password"), cookie, who.email)
+        return forms.again(TEMPLATE, error, **shown())
+    return session.start(back("password"), cookie, who.email)
 
 
 @blueprint.post("/account/sessions/<session_id>/end")
@@ -67,15 +69,26 @@ def end_session(session_id: str) -> Response:
         raise Invalid([FieldError("", "This is the session you are in; sign out instead.")])
     with here().database.transaction() as ledger:
         moderators.end_session(ledger, who.id, session_id)
-    return _back("session")
+    return back("session")
 
 
-def _shown() -> dict[str, Any]:
+def shown() -> dict[str, Any]:
+    """Give what the page shows of who is signed in."""
     who = session.person()
+    issuer = here().settings.oidc_issuer
     with here().database.reading() as ledger:
         found = moderators.sessions_of(ledger, who.id)
-    return {"name": who.name, "sessions": found, "least": LEAST_CHARACTERS}
+        linked_at = issuer and moderators.linked_at(ledger, who.id, issuer)
+        has_password = moderators.find(ledger, who.email).has_password
+    return {
+        "name": who.name,
+        "sessions": found,
+        "least": LEAST_CHARACTERS,
+        "linked_at": linked_at,
+        "has_password": has_password,
+    }
 
 
-def _back(said: str) -> Response:
+def back(said: str) -> Response:
+    """Lead back to the page, which says what was done."""
     return flask.redirect(flask.url_for("dashboard.account.show", said=said), 303)

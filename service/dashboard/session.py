@@ -95,6 +95,16 @@ def end(answer: Response) -> Response:
     return answer
 
 
+def lend(answer: Response, of: str, value: str, seconds: int) -> None:
+    """Have the browser keep a value of ours for a while; empty for no longer."""
+    _set(answer, _name(of), value, seconds if value else 0)
+
+
+def lent(of: str) -> str:
+    """Give back such a value, which the browser may have made up."""
+    return flask.request.cookies.get(_name(of), "")
+
+
 def device(email: str) -> str | None:
     """Give what marks this browser, if this account was used in it before."""
     mark, _, mac = flask.request.cookies.get(_name("device"), "").partition(".")

@@ -16,7 +16,7 @@ blueprint = Blueprint("signing", __name__)
 def form() -> str | Response:
     """Show the form, or go on where somebody has signed in already."""
     if session.current() is not None:
-        return flask.redirect(_target(flask.request.args.get("back")), 303)
+        return flask.redirect(target(flask.request.args.get("back")), 303)
     back = session.own_path(flask.request.args.get("back"))
     return flask.render_template("sign_in.html", faults={}, email="", back=back)
 
@@ -40,7 +40,7 @@ def sign_in() -> Response:
     except Unauthenticated as error:
         fault = Invalid([FieldError("", str(error))])
         return forms.again("sign_in.html", fault, email=email, back=back)
-    return session.start(flask.redirect(_target(back), 303), cookie, email)
+    return session.start(flask.redirect(target(back), 303), cookie, email)
 
 
 @blueprint.post("/sign-out")
@@ -70,5 +70,6 @@ def _to_form() -> Response:
     return flask.redirect(flask.url_for("dashboard.signing.form"), 303)
 
 
-def _target(back: str | None) -> str:
+def target(back: str | None) -> str:
+    """Give where a sign-in leads."""
     return session.own_path(back) or flask.url_for("dashboard.landing.show")

@@ -55,11 +55,13 @@ def equip(blueprint: Blueprint) -> None:
     @blueprint.context_processor
     def _context() -> dict[str, Any]:
         person, site = session.known(), flask.g.get("dashboard_site")
+        settings = here().settings
         context: dict[str, Any] = {
             "asset": asset,
             "csrf_field": csrf_field,
             "csrf_token": session.csrf_token,
             "person": person,
+            "provider": settings.oidc_name if settings.oidc_issuer else None,
             "navigation": [],
         }
         if person is not None and site is not None:
