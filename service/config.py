@@ -204,7 +204,9 @@ class Settings(BaseModel):
     )
     sweep_seconds: float = Field(1.0, gt=0, le=60, description="How often the sweeper looks.")
     oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
-        None, description="OpenID provider for sign-in, as it calls itself; default none."
+        None,
+        max_length=500,
+        description="OpenID provider for sign-in, as it calls itself; default none.",
     )
     oidc_client_id: str | None = Field(
         None, max_length=200, description="What the OpenID provider calls this installation."
@@ -346,10 +348,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     if "secret" in values and len(values["secret"]) < 32:
         faults.append("HAMGATE_SECRET is too short: at least 32 characters")
     names = {name: variable for variable, name in VARIABLES.items()}
-    missing = [name for name in _TOGETHER if not values.get(name)]
-    if 0 < len(missing) < len(_TOGETHER):
-        told = " and ".join(names[name] for name in missing)
-        faults.append(f"{told} missing: sign-in by OpenID needs issuer, client id and secret")
+    faults += _sign_on_faults(values, names)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -362,3 +361,16 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
     if faults:
         raise ConfigError("the settings are not usable:\n  " + "\n  ".join(faults))
     return settings
+
+
+def _sign_on_faults(values: Mapping[str, str], names: Mapping[str, str]) -> list[str]:
+    missing = [name for name in _TOGETHER if not values.get(name)]
+    if len(missing) == len(_TOGETHER):
+        return []
+    faults = []
+    if missing:
+        told = " and ".join(names[name] for name in missing)
+        faults.append(f"{told} missing: sign-in by OpenID needs issuer, client id and secret")
+    if "url" in values and not is_secure(values["url"]):
+        faults.append("HAMGATE_URL is not https: the provider sends people back to it")
+    return faults

@@ -6,16 +6,17 @@ another server; the address is the operator's, never a stranger's. It is importe
 settings name a provider.
 """
 
+import asyncio
 import contextlib
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
-from authlib.integrations.httpx_client import OAuth2Client
+from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -37,12 +38,13 @@ _CLIENT_AUTH = ("client_secret_basic", "client_secret_post")
 _KEY_TYPES = ("RSA", "EC", "OKP")
 _ANSWER_MOST_BYTES = 256 * 1024
 _WAIT = httpx2.Timeout(5, connect=3)
-_ANSWER_MOST_SECONDS = 8
+_TURN_MOST_SECONDS = 15
 _LEEWAY_SECONDS = 60
 _REMEMBER_SECONDS = 60
 _SUBJECT_MOST = 255  # OpenID Connect Core section 2
 # Of the web threads: a provider that hangs must not take those that serve everybody else.
 _SHARE_AT_ONCE = 1 / 4
+_T = TypeVar("_T")
 
 
 class _Metadata(BaseModel):
@@ -65,9 +67,14 @@ class _Metadata(BaseModel):
 
 
 class Provider:
-    """One OpenID provider, as one web process knows it."""
+    """One OpenID provider, as one web process knows it.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: name it.
+        most_seconds: how long a turn with it may take, whatever it answers meanwhile.
+    """
+
+    def __init__(self, settings: Settings, *, most_seconds: float = _TURN_MOST_SECONDS) -> None:
         self._issuer = settings.oidc_issuer or ""
         self._client_id = settings.oidc_client_id
         self._client_secret = settings.oidc_client_secret
@@ -75,6 +82,7 @@ class Provider:
         # The system's certificates, so that a company's own authority is believed as elsewhere.
         self._tls = ssl.create_default_context()
         self._turns = threading.BoundedSemaphore(max(1, int(settings.web_threads * _SHARE_AT_ONCE)))
+        self._most_seconds = most_seconds
         self._known: tuple[float, _Metadata] | None = None
 
     def address(self, way: Way) -> str:
@@ -83,14 +91,17 @@ class Provider:
         Raises:
             ProviderFault: the provider does not say where.
         """
-        with self._asking() as client:
+
+        async def ask(client: AsyncOAuth2Client) -> str:
             url, _ = client.create_authorization_url(
-                self._metadata(client).authorization_endpoint,
+                (await self._metadata(client)).authorization_endpoint,
                 state=way.state,
                 nonce=way.nonce,
                 code_verifier=way.verifier,
             )
-        return str(url)
+            return str(url)
+
+        return self._turn(ask)
 
     def identify(self, way: Way, *, code: str, issuer: str | None) -> Claimed:
         """Ask the provider who came back, and check what it says.
@@ -103,24 +114,26 @@ class Provider:
         Raises:
             ProviderFault: it does not answer, refuses, or is not to be believed.
         """
-        with self._asking() as client:
-            metadata = self._metadata(client)
+
+        async def ask(client: AsyncOAuth2Client) -> Claimed:
+            metadata = await self._metadata(client)
             required = metadata.authorization_response_iss_parameter_supported
             if issuer != self._issuer and (issuer is not None or required):
                 raise ProviderFault("another provider's answer")
             client.token_endpoint_auth_method = metadata.client_auth()
-            token = client.fetch_token(
+            token = await client.fetch_token(
                 metadata.token_endpoint,
                 grant_type="authorization_code",
                 code=code,
                 code_verifier=way.verifier,
             )
-            keys = _signing_keys(self._fetch(client, metadata.jwks_uri))
+            keys = _signing_keys(await self._fetch(client, metadata.jwks_uri))
             claims = self._checked(token, keys, way.nonce)
             if "email" not in claims and metadata.userinfo_endpoint is not None:
-                claims |= self._userinfo(client, metadata.userinfo_endpoint, claims["sub"])
-        verified = claims.get("email_verified") is True and isinstance(claims.get("email"), str)
-        return Claimed(self._issuer, claims["sub"], claims["email"] if verified else None)
+                claims |= await self._userinfo(client, metadata.userinfo_endpoint, claims["sub"])
+            return Claimed(self._issuer, claims["sub"], _verified_email(claims))
+
+        return self._turn(ask)
 
     def look(self) -> None:
         """See whether the provider can be used.
@@ -128,8 +141,11 @@ class Provider:
         Raises:
             ProviderFault: it cannot; says why.
         """
-        with self._asking() as client:
-            _signing_keys(self._fetch(client, self._metadata(client).jwks_uri))
+
+        async def ask(client: AsyncOAuth2Client) -> None:
+            _signing_keys(await self._fetch(client, (await self._metadata(client)).jwks_uri))
+
+        self._turn(ask)
 
     def _checked(self, token: dict[str, Any], keys: KeySet, nonce: str) -> dict[str, Any]:
         """Give the claims of an ID token (OpenID Connect Core section 3.1.3.7)."""
@@ -155,18 +171,18 @@ class Provider:
             raise ProviderFault("no usable `sub`")
         return dict(claims)
 
-    def _userinfo(self, client: OAuth2Client, url: str, subject: str) -> dict[str, Any]:
+    async def _userinfo(self, client: AsyncOAuth2Client, url: str, subject: str) -> dict[str, Any]:
         """Give the address, where the ID token has none (OpenID Connect Core section 5.3)."""
-        told = self._fetch(client, url, withhold_token=False)
+        told = await self._fetch(client, url, withhold_token=False)
         if told.get("sub") != subject:
             raise ProviderFault("its userinfo is somebody else's")
         return {name: told[name] for name in ("email", "email_verified") if name in told}
 
-    def _metadata(self, client: OAuth2Client) -> _Metadata:
+    async def _metadata(self, client: AsyncOAuth2Client) -> _Metadata:
         if self._known is not None and self._known[0] > time.monotonic():
             return self._known[1]
         url = f"{self._issuer.rstrip('/')}/.well-known/openid-configuration"
-        found = _Metadata.model_validate(self._fetch(client, url))
+        found = _Metadata.model_validate(await self._fetch(client, url))
         if found.issuer != self._issuer:
             raise ProviderFault(f"it calls itself {found.issuer!r}, not {self._issuer!r}")
         for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
@@ -177,10 +193,10 @@ class Provider:
         self._known = (time.monotonic() + _REMEMBER_SECONDS, found)
         return found
 
-    def _fetch(
-        self, client: OAuth2Client, url: str, *, withhold_token: bool = True
+    async def _fetch(
+        self, client: AsyncOAuth2Client, url: str, *, withhold_token: bool = True
     ) -> dict[str, Any]:
-        answer = client.request("GET", url, withhold_token=withhold_token)
+        answer = await client.request("GET", url, withhold_token=withhold_token)
         if answer.status_code != 200:
             raise ProviderFault(f"{url} answered {answer.status_code}")
         read = answer.json()
@@ -188,13 +204,20 @@ class Provider:
             raise ProviderFault(f"{url} gave no JSON object")
         return read
 
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[OAuth2Client]:
-        """Give a client of this turn's own: it keeps the token that it was given."""
+    def _turn(self, ask: Callable[[AsyncOAuth2Client], Awaitable[_T]]) -> _T:
         if not self._turns.acquire(blocking=False):
             raise ProviderFault("too many are waiting for it")
         try:
-            with OAuth2Client(
+            with _one_kind_of_fault():
+                return asyncio.run(self._asked(ask))
+        finally:
+            self._turns.release()
+
+    async def _asked(self, ask: Callable[[AsyncOAuth2Client], Awaitable[_T]]) -> _T:
+        # Asynchronous for this alone: whatever drips in, be it a header, the turn ends in time.
+        async with asyncio.timeout(self._most_seconds):
+            # A client of this turn's own: it keeps the token that it was given.
+            async with AsyncOAuth2Client(
                 client_id=self._client_id,
                 client_secret=self._client_secret,
                 redirect_uri=self._redirect_uri,
@@ -202,51 +225,61 @@ class Provider:
                 code_challenge_method="S256",
                 headers={"Accept": "application/json", "Accept-Encoding": "identity"},
                 timeout=_WAIT,
-                transport=_Bounded(httpx2.HTTPTransport(verify=self._tls, trust_env=False)),
+                transport=_Bounded(httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False)),
                 trust_env=False,
             ) as client:
-                yield client
-        except OAuthError as error:
-            raise ProviderFault(f"it answered {text.one_line(str(error.error), 60)}") from error
-        except ValidationError as error:
-            fields = ", ".join(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
-            raise ProviderFault(f"its discovery document lacks {fields}") from error
-        except (
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            JoseError,
-            ValueError,
-            RecursionError,
-        ) as error:
-            first_line = str(error).partition("\n")[0]
-            raise ProviderFault(f"{type(error).__name__}: {first_line}") from error
-        finally:
-            self._turns.release()
+                return await ask(client)
 
 
-class _Bounded(httpx2.BaseTransport):
-    """Reads an answer whole, as far as it is short, quick and not compressed."""
+class _Bounded(httpx2.AsyncBaseTransport):
+    """Reads an answer whole, as far as it is short and not compressed."""
 
-    def __init__(self, inner: httpx2.BaseTransport) -> None:
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        deadline = time.monotonic() + _ANSWER_MOST_SECONDS
-        answer = self._inner.handle_request(request)
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = await self._inner.handle_async_request(request)
         read = bytearray()
         try:
             if answer.headers.get("Content-Encoding", "identity") != "identity":
                 raise ProviderFault("it compresses what was asked for plain")
-            for chunk in answer.iter_raw():
+            async for chunk in answer.aiter_raw():
                 read += chunk
-                if len(read) > _ANSWER_MOST_BYTES or time.monotonic() > deadline:
-                    raise ProviderFault("its answer is too long or too slow")
+                if len(read) > _ANSWER_MOST_BYTES:
+                    raise ProviderFault("its answer is too long")
         finally:
-            answer.close()
+            await answer.aclose()
         return httpx2.Response(answer.status_code, headers=answer.headers, content=bytes(read))
 
-    def close(self) -> None:
-        self._inner.close()
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@contextlib.contextmanager
+def _one_kind_of_fault() -> Iterator[None]:
+    try:
+        yield
+    except OAuthError as error:
+        raise ProviderFault(f"it answered {text.one_line(str(error.error), 60)}") from error
+    except ValidationError as error:
+        fields = ", ".join(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
+        raise ProviderFault(f"its discovery document lacks {fields}") from error
+    except TimeoutError as error:
+        raise ProviderFault("it takes too long") from error
+    except (
+        *(httpx2.HTTPError, httpx2.InvalidURL, JoseError, ValueError, RecursionError),
+        # What the libraries make of a number or a list where the standards have a text.
+        *(TypeError, AttributeError, ArithmeticError, LookupError),
+    ) as error:
+        first_line = str(error).partition("\n")[0]
+        raise ProviderFault(f"{type(error).__name__}: {first_line}") from error
+
+
+def _verified_email(claims: dict[str, Any]) -> str | None:
+    email = claims.get("email")
+    if claims.get("email_verified") is not True or not isinstance(email, str):
+        return None
+    return None if text.unstorable(email) else email
 
 
 def _signing_keys(found: dict[str, Any]) -> KeySet:

@@ -43,6 +43,7 @@ class TestProvider:
         signed: makes the ID token of the claims.
         answers: by path, what it answers instead of what it should; called in the request.
         metadata: changes of the discovery document.
+        token: changes of what it answers to a code.
         back: changes of what the browser comes back with; `None` for what is left out.
         kept: whether the ID token has the e-mail address; else only userinfo has.
     """
@@ -55,6 +56,7 @@ class TestProvider:
     signed: Callable[[Claims], str] = sign
     answers: dict[str, Callable[[], Response]] = field(default_factory=dict)
     metadata: Claims = field(default_factory=dict)
+    token: Claims = field(default_factory=dict)
     back: dict[str, str | None] = field(default_factory=dict)
     kept: bool = True
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -144,6 +146,7 @@ def make_provider_app(provider: TestProvider) -> flask.Flask:
             "access_token": "an-access-token",
             "token_type": "Bearer",
             "id_token": id_token,
+            **provider.token,
         }, 200
 
     @app.get("/userinfo")

@@ -1,9 +1,11 @@
 """The OpenID provider as Hamgate sees it: what is asked, and what is not believed."""
 
 import base64
+import contextlib
 import gzip
 import hmac
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +16,10 @@ from typing import Any
 import pytest
 from flask import Response
 from joserfc import jwt
+from joserfc.jwe import JWERegistry
 from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jws import JWSRegistry
+from joserfc.registry import HeaderParameter
 
 from service import config, doctor
 from service.config import Settings
@@ -96,6 +101,16 @@ def test_the_address_may_be_in_userinfo_alone(ours: Provider, theirs: TestProvid
     assert go(ours, theirs).email == "ada@example.org"
 
 
+@pytest.mark.parametrize("email", ["a\x00da@example.org", "ada\ud800@example.org", 7, ["x"]])
+def test_an_address_that_cannot_be_one_does_not_count(
+    ours: Provider, theirs: TestProvider, email: object
+) -> None:
+    theirs.person["email"] = email
+    theirs.kept = False
+
+    assert go(ours, theirs) == Claimed(theirs.issuer, ADA["sub"], None)
+
+
 def test_userinfo_of_somebody_else_is_refused(ours: Provider, theirs: TestProvider) -> None:
     theirs.kept = False
     theirs.lie = lambda claims: {**claims, "sub": "another"}
@@ -163,6 +178,22 @@ def _base64(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
+def _critical(claims: Claims) -> str:
+    return jwt.encode(
+        {"alg": "RS256", "kid": "one", "crit": ["odd"], "odd": 1},
+        claims,
+        KEY,
+        registry=JWSRegistry(header_registry={"odd": HeaderParameter("odd", "int")}),
+    )
+
+
+def _encrypted(claims: Claims) -> str:
+    """Everybody can make one: the public key encrypts."""
+    public = RSAKey.import_key(KEY.as_dict(private=False) | {"use": "enc", "alg": "RSA-OAEP"})
+    header = {"alg": "RSA-OAEP", "enc": "A128GCM", "kid": "one"}
+    return jwt.encode(header, claims, public, registry=JWERegistry())
+
+
 def _with_its_own_key(claims: Claims) -> str:
     key = ECKey.generate_key("P-256")
     return jwt.encode({"alg": "ES256", "jwk": key.as_dict(private=False)}, claims, key)
@@ -182,6 +213,8 @@ FORGERIES: dict[str, tuple[Callable[[Claims], str], str]] = {
     "signature cut off": (lambda claims: sign(claims).rpartition(".")[0] + ".", "BadSignature"),
     "another's key": (lambda claims: sign(claims, RSAKey.generate_key(2048)), "BadSignature"),
     "a key that it brings along": (_with_its_own_key, "InvalidKeyId"),
+    "encrypted and not signed": (_encrypted, "DecodeError"),
+    "something critical that nobody knows": (_critical, "odd"),
     "no token": (lambda claims: "", "DecodeError"),
     "not a token": (lambda claims: "nonsense", "DecodeError"),
 }
@@ -312,6 +345,52 @@ def test_whatever_the_provider_answers_is_one_kind_of_fault(
     assert "/moved" not in theirs.asked
 
 
+@pytest.mark.parametrize("odd", [-1, ["x"], {"a": 1}, float("inf")])
+@pytest.mark.parametrize("name", ["token_type", "expires_in", "expires_at", "id_token", "error"])
+def test_whatever_form_a_token_has_it_is_one_kind_of_fault(
+    ours: Provider, theirs: TestProvider, name: str, odd: object
+) -> None:
+    theirs.kept = False  # so that the access token is needed too
+    theirs.token = {name: odd}
+
+    with pytest.raises(ProviderFault):
+        go(ours, theirs)
+
+
+@pytest.mark.parametrize("odd", [7, ["x"], [[1]], {"a": 1}])
+@pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "nonce", "azp", "at_hash"])
+def test_whatever_form_a_claim_has_it_is_one_kind_of_fault(
+    ours: Provider, theirs: TestProvider, name: str, odd: object
+) -> None:
+    theirs.lie = with_(**{name: odd})
+
+    with pytest.raises(ProviderFault):
+        go(ours, theirs)
+
+
+@pytest.mark.parametrize("drop", [b"X", b"X: y\r\n"], ids=["one header", "many headers"])
+def test_a_provider_that_answers_drop_by_drop_is_left_in_time(
+    theirs: TestProvider, drop: bytes
+) -> None:
+    """No single wait is long enough for a time-out of the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        issuer = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = config.from_environ({**theirs.environ(), "HAMGATE_OIDC_ISSUER": issuer})
+        threading.Thread(target=_drip, args=(server, drop), daemon=True).start()
+
+        with pytest.raises(ProviderFault, match="takes too long"):
+            Provider(settings, most_seconds=1).address(Way.begin())
+
+
+def _drip(server: socket.socket, drop: bytes) -> None:
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):  # who asked has gone: the end of the test
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(drop)
+            time.sleep(0.05)
+
+
 def test_a_provider_that_is_down_is_a_fault(theirs: TestProvider) -> None:
     down = {**theirs.environ(), "HAMGATE_OIDC_ISSUER": f"http://127.0.0.1:{free_port()}"}
 
@@ -405,11 +484,20 @@ def test_issuer_client_and_secret_go_together(left_out: str) -> None:
     "issuer",
     ["http://id.example.org", "id.example.org", "https://", "https://id.example.org/?x=1",
      "https://me@id.example.org", "ftp://localhost", "http://localhost.example.org",
-     "https://id.example.org:port"],
+     "https://id.example.org:port", "https://id.example.org/" + "x" * 500],
 )  # fmt: skip
 def test_an_issuer_is_https_or_this_machine(issuer: str) -> None:
     with pytest.raises(ConfigError, match="HAMGATE_OIDC_ISSUER"):
         config.from_environ({**SET, "HAMGATE_OIDC_ISSUER": issuer})
+
+
+def test_the_way_back_is_https_or_this_machine() -> None:
+    with pytest.raises(ConfigError, match="HAMGATE_URL is not https"):
+        config.from_environ({**SET, "HAMGATE_URL": "http://comments.example.org"})
+
+    config.from_environ({"HAMGATE_URL": "http://comments.example.org"})
+    for url in ("https://comments.example.org", "http://127.0.0.1:8000"):
+        config.from_environ({**SET, "HAMGATE_URL": url})
 
 
 @pytest.mark.parametrize(
