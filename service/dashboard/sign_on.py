@@ -29,7 +29,7 @@ from service.errors import (
     Unauthenticated,
 )
 from service.here import here
-from service.moderators import Claimed, Way
+from service.moderators import Claimed, Person, Way
 
 if TYPE_CHECKING:
     from service.openid import Provider
@@ -78,8 +78,9 @@ def come_back() -> Response:
     trip = None
     try:
         trip = _taken()
+        who = _who_left(trip)
         claimed = _claimed(trip.way)
-        answer = _signed_in(trip, claimed) if trip.session_id is None else _linked(trip, claimed)
+        answer = _signed_in(trip, claimed) if who is None else _linked(who, claimed)
     except (ProviderFault, Unauthenticated, Invalid) as error:
         answer = _refused(error, trip.back if trip else None)
     if trip is not None:
@@ -113,12 +114,7 @@ def unlink() -> Response:
     who = session.person()
     _provider()
     try:
-        cookie = moderators.unlink(
-            here().database,
-            who,
-            here().settings.oidc_issuer or "",
-            user_agent=session.user_agent(),
-        )
+        cookie = moderators.unlink(here().database, who, user_agent=session.user_agent())
     except Invalid as error:
         return forms.again(account.TEMPLATE, error, **account.shown())
     log.info("%s unlinked the identity provider", who.actor)
@@ -164,6 +160,20 @@ def _taken() -> _Trip:
     return trip
 
 
+def _who_left(trip: _Trip) -> Person | None:
+    """Give who wants to link their account; `None` where somebody wants to sign in.
+
+    Raises:
+        Unauthenticated: the session in which they left has ended, whoever is there now.
+    """
+    if trip.session_id is None:
+        return None
+    who = session.current()
+    if who is None or who.session_id != trip.session_id:
+        raise Unauthenticated(_LOST)
+    return who
+
+
 def _claimed(way: Way) -> Claimed:
     asked = flask.request.args
     if "error" in asked:
@@ -184,10 +194,7 @@ def _signed_in(trip: _Trip, claimed: Claimed) -> Response:
     return session.start(answer, cookie, email)
 
 
-def _linked(trip: _Trip, claimed: Claimed) -> Response:
-    who = session.current()
-    if who is None or who.session_id != trip.session_id:
-        raise Unauthenticated(_LOST)
+def _linked(who: Person, claimed: Claimed) -> Response:
     cookie = moderators.link(here().database, who, claimed, user_agent=session.user_agent())
     log.info("%s linked the identity provider", who.actor)
     return session.start(account.back("linked"), cookie, who.email)

@@ -231,18 +231,36 @@ def close(session: Session, moderator_id: str) -> None:
     Raises:
         Invalid: it is the last owner of a site.
     """
-    site_ids = session.scalars(
-        select(Membership.site_id).where(Membership.moderator_id == moderator_id)
-    ).all()
-    for site_id in site_ids:
+    # Locked first: whoever signs in or links at this moment comes before all of it, or after.
+    session.get_one(Moderator, moderator_id, with_for_update=True)
+    drop_identities(session, moderator_id, actor=OPERATOR)
+    for site_id in roles_of(session, moderator_id):
         remove(session, site_id, moderator_id, actor=OPERATOR)
-    for table in (SignedIn, OneTimeLink, Identity):
+    for table in (SignedIn, OneTimeLink):
         session.execute(delete(table).where(table.moderator_id == moderator_id))
     session.execute(
         update(Moderator)
         .where(Moderator.id == moderator_id)
         .values(password=None, disabled_at=utc_now())
     )
+
+
+def drop_identities(session: Session, moderator_id: str, *, actor: str) -> None:
+    """Let no provider open an account any more."""
+    gone = session.scalars(
+        delete(Identity).where(Identity.moderator_id == moderator_id).returning(Identity.issuer)
+    ).all()
+    for issuer in gone:
+        note_provider(session, moderator_id, issuer, None, actor=actor)
+
+
+def note_provider(
+    session: Session, moderator_id: str, before: str | None, after: str | None, *, actor: str
+) -> None:
+    """Note on all sites of a moderator which provider opens their account."""
+    setting = f"provider of {actor_of(moderator_id)}"
+    for site_id in roles_of(session, moderator_id):
+        changes.note(session, site_id, setting, before, after, actor=actor)
 
 
 def put_member(

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from service.db import Database, insert_into, utc_now
 from service.errors import FieldError, Invalid, Unauthenticated
-from service.moderators import links, sessions
-from service.moderators.accounts import FIRST_OWNER, Person, fold
+from service.moderators import accounts, links, sessions
+from service.moderators.accounts import FIRST_OWNER, Person, actor_of, fold
 from service.moderators.tables import Identity, Moderator, UsedState
 
 # One answer to all, so that it tells nobody who has an account.
@@ -103,25 +103,27 @@ def link(
 
     Raises:
         Invalid: they are linked to another account, or the account to another of the provider's.
+        Unauthenticated: the session ended meanwhile.
     """
     now = now or utc_now()
     with database.transaction() as session:
+        session.get_one(Moderator, person.id, with_for_update=True)
+        if not sessions.end_session(session, person.id, person.session_id):
+            raise Unauthenticated("You were signed out meanwhile. Sign in and start again.")
         _put(session, person.id, claimed, now)
-        sessions.end_session(session, person.id, person.session_id)
         return sessions.open_session(session, person.id, user_agent, now)
 
 
 def unlink(
     database: Database,
     person: Person,
-    issuer: str,
     *,
     user_agent: str | None = None,
     now: datetime | None = None,
 ) -> str:
-    """Let a provider open the account no longer, and give a new session's cookie value.
+    """Let no provider open the account any more, and give a new session's cookie value.
 
-    All other sessions of the account end, since the provider may have opened them.
+    All other sessions of the account end, since a provider may have opened them.
 
     Raises:
         Invalid: there is no password, so that nothing would open the account.
@@ -130,9 +132,7 @@ def unlink(
         row = session.get_one(Moderator, person.id, with_for_update=True)
         if row.password is None:
             raise Invalid([FieldError("", "Without a password you could not sign in any more.")])
-        session.execute(
-            delete(Identity).where(Identity.moderator_id == person.id, Identity.issuer == issuer)
-        )
+        accounts.drop_identities(session, person.id, actor=person.actor)
         sessions.sign_out_everywhere(session, person.id)
         return sessions.open_session(session, person.id, user_agent, now or utc_now())
 
@@ -155,6 +155,7 @@ def _linked_to(session: Session, claimed: Claimed) -> Moderator | None:
             Identity.subject == claimed.subject,
             Moderator.disabled_at.is_(None),
         )
+        .with_for_update()  # else it might be unlinked or removed while the session is opened
     )
 
 
@@ -199,3 +200,5 @@ def _put(session: Session, moderator_id: str, claimed: Claimed, now: datetime) -
     ).first()
     if made is None:
         raise Invalid([FieldError("", "This account or another is linked already.")])
+    actor = actor_of(moderator_id)
+    accounts.note_provider(session, moderator_id, None, claimed.issuer, actor=actor)

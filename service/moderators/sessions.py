@@ -105,11 +105,14 @@ def sign_out(session: Session, cookie: str) -> None:
     session.execute(delete(SignedIn).where(SignedIn.digest == digest_of(cookie)))
 
 
-def end_session(session: Session, moderator_id: str, session_id: str) -> None:
-    """End one of a moderator's sessions, if it is one."""
-    session.execute(
-        delete(SignedIn).where(SignedIn.id == session_id, SignedIn.moderator_id == moderator_id)
+def end_session(session: Session, moderator_id: str, session_id: str) -> bool:
+    """End one of a moderator's sessions; tell whether there was such a one."""
+    gone = session.execute(
+        delete(SignedIn)
+        .where(SignedIn.id == session_id, SignedIn.moderator_id == moderator_id)
+        .returning(SignedIn.id)
     )
+    return gone.first() is not None
 
 
 def sign_out_everywhere(session: Session, moderator_id: str) -> None:

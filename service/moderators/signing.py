@@ -126,7 +126,8 @@ def accept(
 ) -> str:
     """Use a link to set a password, and give the cookie's value of a new session.
 
-    All other sessions of the account end. `email` counts only where the account has none yet.
+    All other sessions of the account end; after a reset no provider opens it either, since who
+    asks for one may have lost the account. `email` counts only where the account has none yet.
 
     Raises:
         NotFound: the link does not work any more.
@@ -145,6 +146,9 @@ def accept(
         if "email_key" in fresh:
             _check_free(session, fresh["email_key"], link.moderator_id)
         _set_password(session, link.moderator_id, kept, fresh)
+        if link.purpose is Purpose.RESET:
+            actor = accounts.actor_of(link.moderator_id)
+            accounts.drop_identities(session, link.moderator_id, actor=actor)
         if link.site_id is not None and link.role is not None:
             _put_member(session, link.site_id, link.moderator_id, link.role)
         return sessions.open_session(session, link.moderator_id, user_agent, now)

@@ -12,12 +12,12 @@ import flask
 import pytest
 from sqlalchemy import select, update
 
-from service import moderators
+from service import audit, moderators
 from service.changes import OPERATOR
 from service.dashboard import sign_on
 from service.db import Database, utc_now
 from service.errors import NotFound, Unauthenticated
-from service.moderators import FIRST_OWNER, Role, links
+from service.moderators import FIRST_OWNER, Claimed, Role, accounts, links
 from service.moderators.tables import Identity, Moderator, UsedState
 from service.sites import SiteView
 from tests.browsing import PASSWORD, Browser, make_moderator
@@ -547,6 +547,58 @@ def test_an_operators_reset_gives_a_password_to_who_has_none(
     assert browser.sign_in().headers["Location"] == "/dashboard/"
 
 
+def test_a_reset_shuts_out_whoever_linked_an_identity_before(
+    browser: Browser, database: Database, site: SiteView, theirs: TestProvider
+) -> None:
+    """Else a thief of a password would keep the account by an identity of the thief's."""
+    ada = make_moderator(database, site)
+    browser.sign_in()
+    link(browser, theirs)
+    with database.transaction() as session:
+        token = moderators.reset(session, ADA)
+
+    moderators.accept(database, token, password="another horse, another staple")
+
+    assert browser.get("/dashboard/").status_code == 303
+    sign_on_by(browser, theirs)
+    assert NOBODY in browser.page.text
+    assert identities(database) == {}
+    assert changes_of(database, site, f"provider of moderator:{ada}")[-1][2] is None
+
+
+@pytest.mark.parametrize("end", ["remove", "unlink"])
+def test_an_account_that_is_ending_opens_no_session(
+    database: Database, site: SiteView, end: str
+) -> None:
+    ada = make_moderator(database, site)
+    cookie = moderators.sign_in(database, ADA, PASSWORD, network="192.0.2.1")
+    who = moderators.session_of(database, cookie)
+    assert who is not None
+    claimed = Claimed("https://id.example.org", "ada-1", ADA)
+    moderators.link(database, who, claimed)
+    refused: list[Unauthenticated] = []
+
+    def sign_in() -> None:
+        try:
+            moderators.sign_in_as(database, claimed)
+        except Unauthenticated as error:
+            refused.append(error)
+
+    slower = threading.Thread(target=sign_in)
+    with database.transaction() as session:
+        if end == "remove":
+            moderators.close(session, ada)
+        else:
+            accounts.drop_identities(session, ada, actor=OPERATOR)
+            moderators.sign_out_everywhere(session, ada)
+        slower.start()
+        slower.join(0.5)  # by now it waits, or has found nothing
+    slower.join()
+
+    assert len(refused) == 1
+    assert sessions_of(database, ada) == 0
+
+
 def test_an_account_gets_a_password_or_an_identity_first_and_not_both(
     database: Database, site: SiteView
 ) -> None:
@@ -635,6 +687,104 @@ def test_a_way_to_link_leads_only_to_the_session_in_which_it_began(
 
     assert LOST in browser.page.text
     assert bob not in identities(database).values()
+
+
+def test_a_way_to_link_ends_with_the_session_in_which_it_began(
+    browser: Browser, database: Database, site: SiteView, theirs: TestProvider
+) -> None:
+    """Though the same person signs in again: who does may be another one at the same desk."""
+    make_moderator(database, site)
+    browser.sign_in()
+    browser.get("/dashboard/account")
+    address = theirs.visit(leave(browser, "/dashboard/account/link", present=PASSWORD))
+    browser.get("/dashboard/account")
+    browser.post("/dashboard/sign-out")
+    browser.sign_in()
+
+    come_back(browser, address)
+
+    assert LOST in browser.page.text
+    assert "/token" not in theirs.asked
+    assert identities(database) == {}
+
+
+def test_a_way_to_link_that_is_finished_by_nobody_signs_nobody_in(
+    browser: Browser, database: Database, site: SiteView, theirs: TestProvider
+) -> None:
+    ada = make_moderator(database, site)
+    browser.sign_in()
+    browser.get("/dashboard/account")
+    address = theirs.visit(leave(browser, "/dashboard/account/link", present=PASSWORD))
+    browser.get("/dashboard/account")
+    browser.post("/dashboard/sign-out")
+
+    come_back(browser, address)
+
+    assert LOST in browser.page.text
+    assert identities(database) == {}
+    assert sessions_of(database, ada) == 0
+
+
+def test_a_session_that_ends_before_the_link_is_made_gets_none(
+    database: Database, site: SiteView
+) -> None:
+    ada = make_moderator(database, site)
+    cookie = moderators.sign_in(database, ADA, PASSWORD, network="192.0.2.1")
+    who = moderators.session_of(database, cookie)
+    assert who is not None
+    with database.transaction() as session:
+        moderators.sign_out_everywhere(session, ada)
+
+    with pytest.raises(Unauthenticated):
+        moderators.link(database, who, Claimed("i", "s", None))
+
+    assert identities(database) == {}
+    assert sessions_of(database, ada) == 0
+
+
+def test_the_history_of_each_site_of_theirs_tells_of_link_and_unlink(
+    browser: Browser, database: Database, site: SiteView, theirs: TestProvider
+) -> None:
+    ada = make_moderator(database, site, Role.OWNER)
+    shop = make_site(database, "shop")
+    other = make_site(database, "not-hers")
+    with database.transaction() as session:
+        moderators.create(session, ADA, site_id=shop.id, role=Role.VIEWER)
+    browser.sign_in()
+
+    link(browser, theirs)
+    browser.post("/dashboard/account/unlink")
+
+    actor, said = f"moderator:{ada}", f"provider of moderator:{ada}"
+    for one in (site, shop):
+        assert changes_of(database, one, said) == [
+            (actor, None, theirs.issuer),
+            (actor, theirs.issuer, None),
+        ]
+    assert changes_of(database, other, said) == []
+    assert "provider of ada" in browser.get("/dashboard/sites/blog/history").text
+
+
+def test_the_history_tells_of_a_first_sign_in_and_of_the_end_of_an_account(
+    browser: Browser, database: Database, site: SiteView, theirs: TestProvider
+) -> None:
+    ada = make_newcomer(database, site)
+    sign_on_by(browser, theirs)
+    with database.transaction() as session:
+        moderators.close(session, ada)
+
+    assert changes_of(database, site, f"provider of moderator:{ada}") == [
+        (f"moderator:{ada}", None, theirs.issuer),
+        (OPERATOR, theirs.issuer, None),
+    ]
+
+
+def changes_of(
+    database: Database, site: SiteView, setting: str
+) -> list[tuple[str, object, object]]:
+    with database.reading() as session:
+        found = audit.settings(session, site.id)
+    return [(one.actor, one.before, one.after) for one in reversed(found) if one.subject == setting]
 
 
 def test_an_identity_opens_one_account_and_an_account_has_one_of_a_provider(
