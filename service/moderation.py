@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from service import indexing
 from service.db import UtcDateTime, db_now, new_id, utc_now
 from service.errors import HamgateError, NotFound, Stale
 from service.models import (
@@ -100,6 +101,7 @@ def record(
     current = _lock(session, [ballot.comment_id for ballot in ballots], site_id)
     outcome: list[DecisionView | HamgateError] = []
     rows: list[dict[str, Any]] = []
+    unread = [one for one, found in current.items() if found.due]
     for ballot in ballots:
         found = current.get(ballot.comment_id)
         refusal = _refusal(ballot, found)
@@ -145,6 +147,7 @@ def record(
                 for row in rows
             ],
         )
+        indexing.enter(connection, [one for one in unread if not current[one].due])
         _mark_threads(session, rows, current)
         _answer_objections(session, rows)
     return outcome

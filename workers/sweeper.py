@@ -9,7 +9,7 @@ import logging
 import os
 import time
 
-from service import learning, moderation, storms
+from service import indexing, learning, moderation, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 _RING_AFTER_SECONDS = 0.5
 _RESCUE_AFTER_SECONDS = 3.0
 _WATCH_SECONDS = 15.0
+# Of each look, what was there before the index of words is entered for no longer than this.
+_FILL_SECONDS = 0.25
 
 
 def run() -> None:
@@ -30,9 +32,11 @@ def run() -> None:
     while True:
         try:
             sweep(here.database)
+            fill_index(here.database)
             if time.monotonic() >= watch_at:
                 watch_at = time.monotonic() + _WATCH_SECONDS
                 watch_for_storms(here.database)
+                tell_of_index(here.database)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + here.settings.train_look_seconds
                 look_for_labels(here)
@@ -61,6 +65,25 @@ def watch_for_storms(database: Database) -> None:
             log.warning("storm on %s, every comment waits: %s", site_id, storm.told)
         else:
             log.warning("the storm on %s is over", site_id)
+
+
+def fill_index(database: Database, most_seconds: float = _FILL_SECONDS) -> None:
+    """Enter comments that an upgrade found there into the index of words, for a while."""
+    until = time.monotonic() + most_seconds
+    while time.monotonic() < until:
+        with database.reading() as session:
+            if indexing.filled_to(session) is None:
+                return
+        with database.transaction() as session:
+            indexing.fill(session)
+
+
+def tell_of_index(database: Database) -> None:
+    """Say how far the index of words reaches, until it reaches back to the first comment."""
+    with database.reading() as session:
+        reached = indexing.filled_to(session)
+    if reached is not None:
+        log.info("the index of words reaches back to %s", reached.isoformat(timespec="seconds"))
 
 
 def look_for_labels(here: context.Context) -> None:

@@ -26,6 +26,7 @@ from service.sites import SiteView
 blueprint = Blueprint("queue", __name__)
 blueprint.add_app_template_filter(showing.text, "shown")
 blueprint.add_app_template_filter(showing.url, "shown_url")
+blueprint.add_app_template_filter(showing.excerpt, "excerpt")
 
 _PAGE = 25
 _VERDICTS = {

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 _LINK = re.compile(r"""\b(?:https?://|hxxps?://|www\.)[^\s<>"']+""", re.IGNORECASE)
 _HOST = re.compile(r"^((?:\w+://)?)([^/?#]*)(.*)$", re.DOTALL)
 _WORD = re.compile(r"\w+")
+_EXCERPT = 500
 _ASCII_LETTER = re.compile(r"[A-Za-z]")
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _INVISIBLE = re.compile(
@@ -24,16 +25,29 @@ _INVISIBLE = re.compile(
 _SCRIPTS = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "MATHEMATICAL", "FULLWIDTH", "LISU")
 
 
-def text(value: str) -> Markup:
-    """Give a comment's body as HTML: links in full, line breaks kept, deceptions marked."""
+def text(value: str, found: re.Pattern[str] | None = None) -> Markup:
+    """Give a comment's body as HTML: links in full, line breaks kept, deceptions marked.
+
+    Args:
+        value: as it was written.
+        found: what was looked for, to be marked as well.
+    """
     parts: list[Markup] = []
     last = 0
     for link in _LINK.finditer(value):
-        parts.append(_marked(value[last : link.start()]))
-        parts.append(_link(link.group()))
+        parts.append(_found(value[last : link.start()], found))
+        parts.append(_link(link.group(), found))
         last = link.end()
-    parts.append(_marked(value[last:]))
+    parts.append(_found(value[last:], found))
     return Markup("").join(parts)
+
+
+def excerpt(value: str, found: re.Pattern[str] | None = None) -> str:
+    """Give the beginning of a long text, or the part of it in which something was found."""
+    match = found.search(value) if found else None
+    start = 0 if match is None or match.end() <= _EXCERPT else match.start() - _EXCERPT // 5
+    part = value[start : start + _EXCERPT]
+    return f"{'…' if start else ''}{part}{'…' if start + _EXCERPT < len(value) else ''}"
 
 
 def url(value: str) -> Markup:
@@ -41,12 +55,24 @@ def url(value: str) -> Markup:
     return _link(value)
 
 
-def _link(value: str) -> Markup:
-    found = _HOST.match(value)
-    scheme, host, rest = found.groups() if found else ("", value, "")
+def _link(value: str, found: re.Pattern[str] | None = None) -> Markup:
+    match = _HOST.match(value)
+    scheme, host, rest = match.groups() if match else ("", value, "")
     return Markup('<span class="url">{}<b>{}</b>{}</span>').format(
-        _marked(scheme), _marked(host), _marked(rest)
+        _found(scheme, found), _found(host, found), _found(rest, found)
     )
+
+
+def _found(value: str, found: re.Pattern[str] | None) -> Markup:
+    """Mark what was looked for, around what deceives in it."""
+    parts: list[Markup] = []
+    last = 0
+    for match in found.finditer(value) if found else ():
+        parts.append(_marked(value[last : match.start()]))
+        parts.append(Markup('<mark class="found">{}</mark>').format(_marked(match.group())))
+        last = match.end()
+    parts.append(_marked(value[last:]))
+    return Markup("").join(parts)
 
 
 def _marked(value: str) -> Markup:

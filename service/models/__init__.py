@@ -28,6 +28,15 @@ from service.models.learning import (
     ShadowRuling,
 )
 from service.models.objections import OBJECTIONS, Objection
+from service.models.search import (
+    ENTRIES,
+    FILL,
+    FILTERS,
+    FILTERS_MOST,
+    SavedFilter,
+    SearchEntry,
+    SearchFill,
+)
 from service.models.sites import SITES, ApiKey, SettingChange, Site
 from service.models.storms import STORMS, Storm
 
@@ -37,6 +46,10 @@ __all__ = [
     "CAMPAIGNS",
     "COMMENTS",
     "DECISIONS",
+    "ENTRIES",
+    "FILL",
+    "FILTERS",
+    "FILTERS_MOST",
     "OBJECTIONS",
     "POLICY_ACTOR",
     "SHADOW_RULINGS",
@@ -56,6 +69,9 @@ __all__ = [
     "ModelVersion",
     "Objection",
     "Preview",
+    "SavedFilter",
+    "SearchEntry",
+    "SearchFill",
     "SettingChange",
     "ShadowRuling",
     "Site",

@@ -97,6 +97,23 @@ TABLES: Mapping[str, Table] = {
             ("p95", "key_p95_ms", 1),
         ),
     ),
+    "search": Table(
+        "The search: ms for a page of hits",
+        (
+            ("comments", "comments", 0),
+            ("entered/s", "entered_per_second", 0),
+            ("rare word p50", "rare_p50_ms", 1),
+            ("p95", "rare_p95_ms", 1),
+            ("common word p50", "common_p50_ms", 1),
+            ("p95", "common_p95_ms", 1),
+            ("and status p50", "status_p50_ms", 1),
+            ("p95", "status_p95_ms", 1),
+            ("three words p50", "apart_p50_ms", 1),
+            ("p95", "apart_p95_ms", 1),
+            ("no hit p50", "none_p50_ms", 1),
+            ("p95", "none_p95_ms", 1),
+        ),
+    ),
     "memory": Table(
         "Memory of `hamgate up`: PSS in MB",
         (

@@ -8,6 +8,7 @@ from tests.bench.intake import Intake, Reference
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
 from tests.bench.queue import Queue
+from tests.bench.search import Search
 from tests.bench.servers import Stage
 
 
@@ -41,6 +42,8 @@ ROWS: tuple[Row, ...] = (
     Latency("postgresql"),
     Queue("sqlite"),
     Queue("postgresql"),
+    Search("sqlite"),
+    Search("postgresql"),
     Memory(),
 )
 

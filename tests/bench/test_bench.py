@@ -27,6 +27,7 @@ _NAMES = (
     "decisions-postgresql",
     "latency-postgresql",
     "queue-sqlite",
+    "search-postgresql",
     "memory",
 )
 

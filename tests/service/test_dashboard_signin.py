@@ -55,6 +55,8 @@ MATRIX = {
     "GET /dashboard/sites/<slug>/queue/objections": "viewer",
     "GET /dashboard/sites/<slug>/comments": "viewer",
     "GET /dashboard/sites/<slug>/comments/<comment_id>": "viewer",
+    "POST /dashboard/sites/<slug>/filters": "moderator",
+    "POST /dashboard/sites/<slug>/filters/remove": "moderator",
     "POST /dashboard/sites/<slug>/presence": "viewer",
     "POST /dashboard/sites/<slug>/decisions": "moderator",
     "POST /dashboard/sites/<slug>/acts/<act_id>/undo": "moderator",

@@ -312,7 +312,7 @@ def feed(client: FlaskClient, **query: str) -> tuple[TestResponse, ElementTree.E
     answer = client.get("/sites/blog/feed.atom", query_string=query)
     assert answer.status_code == 200
     assert answer.mimetype == "application/atom+xml"
-    return answer, ElementTree.fromstring(answer.data)  # noqa: S314 -- of our own making
+    return answer, ElementTree.fromstring(answer.data)
 
 
 def test_a_feed_has_the_newest_public_comments(

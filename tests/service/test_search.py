@@ -1,19 +1,22 @@
 """Search: each filter alone, pages that follow each other, bad filters beside their fields."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, event, select, text, update
 
-from service import comments, search
+from service import comments, indexing, schema, search, terms
 from service.config import Settings
-from service.db import Database
+from service.db import Database, db_now
+from service.models import COMMENTS, ENTRIES
 from service.policy import Status
 from service.scoring import Scorer
 from service.search import Filters
 from service.sites import SiteView
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
-from workers import classification
+from workers import classification, sweeper
 
 TODAY = datetime.now(UTC).date()
 
@@ -53,6 +56,17 @@ def names(database: Database, site: SiteView, **filters: Any) -> list[str]:
         ({"words": "second STEP"}, ["Than"]),
         ({"words": "ärger"}, ["Ärge"]),
         ({"words": "step channel"}, []),
+        ({"words": "STE"}, ["Than"]),
+        ({"words": "tep"}, []),
+        ({"words": "lovelace"}, ["Than"]),
+        ({"words": "x.org"}, ["CHEC"]),
+        ({"words": "spam.exa"}, ["CHEC"]),
+        ({"words": "exa.spam"}, []),
+        ({"words": "???"}, []),
+        ({"words": "CAFÉ?"}, ["Ärge"]),
+        ({"author": "eve", "words": "money"}, ["CHEC"]),
+        ({"author": "money"}, []),
+        ({"email": "x.or"}, ["CHEC"]),
         ({"rule": "spam_score"}, ["CHEC"]),
         ({"score_from": 0.9}, ["CHEC"]),
         ({"score_to": 0.9}, ["Ärge", "Than"]),
@@ -97,11 +111,12 @@ def test_pages_follow_each_other(database: Database, site: SiteView) -> None:
 def test_a_page_looks_no_further_than_its_window(
     database: Database, site: SiteView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "WINDOW", 2)
+    monkeypatch.setattr(search, "_FIRST", 1)
+    monkeypatch.setattr(search, "WINDOW", 1)
     with database.reading() as session:
-        first = search.find(session, site.id, Filters(author="lovelace"))
+        first = search.find(session, site.id, Filters(address="192.0.2.1"))
         assert first.cursor is not None
-        second = search.find(session, site.id, Filters(author="lovelace"), before=first.cursor)
+        second = search.find(session, site.id, Filters(address="192.0.2.1"), before=first.cursor)
 
     assert first.hits == ()
     assert [hit.name for hit in second.hits] == ["Ada Lovelace"]
@@ -115,3 +130,235 @@ def test_what_a_person_decided_is_found_by_the_rule_that_decided_first(
     decide(database, [spam.id], Status.APPROVED)
 
     assert names(database, site, rule="spam_score", status=Status.APPROVED) == ["CHEC"]
+
+
+LANGUAGES = {
+    "Chinese": ("我昨天在北京吃了烤鸭，味道很好。", ["北京", "烤鸭", "好", "北"], ["京北", "上海"]),
+    "Japanese": ("東京タワーに行きました", ["東京タワー", "行き", "に"], ["大阪"]),
+    "Korean": ("오늘은 날씨가 좋네요", ["날씨", "오늘은"], ["내일"]),
+    "Thai": ("วันนี้อากาศดีมาก", ["อากาศ", "ดี"], ["ฝน"]),
+    "Hindi": ("मुझे हिन्दी बहुत पसंद है", ["हिन्दी", "पसं"], ["अंग्रेज़ी"]),
+    "Arabic": ("شكرا جزيلا على المقال", ["جزيلا", "المق"], ["كتاب"]),
+    "Greek": ("Καλημέρα κόσμε", ["ΚΑΛΗΜ", "κόσμε"], ["νύχτα"]),
+    "Turkish": ("ISPARTA'da güzel bir gün", ["isparta", "GÜZEL"], ["kötü"]),
+    "emoji": ("so good👍👍 thanks", ["👍", "good", "thanks"], ["👎"]),
+    "disguised": ("ch\u200beap \uff30\uff29\uff2c\uff2c\uff33", ["cheap", "pills"], ["eap"]),
+}
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["in the index", "not yet decided"])
+def test_a_text_is_found_in_every_language(
+    database: Database,
+    scorer: Scorer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    wait: bool,
+) -> None:
+    monkeypatch.setattr(search, "_FIRST", 1)
+    made = make_site(database)
+    ids = dict(
+        zip(LANGUAGES, make_comments(database, made, [text for text, _, _ in LANGUAGES.values()]),
+            strict=True)
+    )  # fmt: skip
+    if not wait:
+        classification.drain(database, scorer, settings)
+
+    for language, (_, there, absent) in LANGUAGES.items():
+        for word in there:
+            assert ids[language] in found_ids(database, made, words=word), word
+        for word in absent:
+            assert ids[language] not in found_ids(database, made, words=word), word
+
+
+def found_ids(database: Database, site: SiteView, **filters: Any) -> list[str]:
+    with database.reading() as session:
+        return [hit.id for hit in search.find(session, site.id, Filters(**filters)).hits]
+
+
+def test_what_is_rare_is_found_behind_what_is_new_and_not_on_another_site(
+    database: Database,
+    scorer: Scorer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "_FIRST", 1)
+    monkeypatch.setattr(search, "WINDOW", 1)
+    made, other = make_site(database), make_site(database, "other")
+    rare = make_comments(database, made, ["a zebra here", "another zebra there"])
+    make_comments(database, other, ["a zebra elsewhere"])
+    make_comments(database, made, odd_talk(5, spam=False))
+    classification.drain(database, scorer, settings)
+    waiting = make_comments(database, made, ["a zebra that waits", *odd_talk(2, spam=False)])[0]
+
+    with database.reading() as session:
+        first = search.find(session, made.id, Filters(words="zebra"), most=1)
+        second = search.find(session, made.id, Filters(words="zebra"), before=first.cursor, most=1)
+        last = search.find(session, made.id, Filters(words="zebra"), before=second.cursor, most=1)
+
+    assert [hit.id for page in (first, second, last) for hit in page.hits] == [
+        waiting,
+        *sorted(rare, reverse=True),
+    ]
+    assert last.cursor is None
+
+
+def test_a_word_too_common_to_be_listed_is_looked_for_window_by_window(
+    database: Database, site: SiteView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_FIRST", 1)
+    monkeypatch.setattr(search, "WINDOW", 1)
+    monkeypatch.setattr(search, "_LISTED", 0)
+    with database.reading() as session:
+        first = search.find(session, site.id, Filters(words="step"))
+        assert first.cursor is not None
+        second = search.find(session, site.id, Filters(words="step"), before=first.cursor)
+
+    assert first.hits == ()
+    assert [hit.name for hit in second.hits] == ["Ada Lovelace"]
+
+
+def test_nothing_is_entered_by_the_intake(database: Database, site: SiteView) -> None:
+    before = entries(database)
+    make_comment(database, site, body="a giraffe")
+
+    assert entries(database) == before
+    assert names(database, site, words="giraffe") == ["a gi"]
+
+
+def entries(database: Database) -> dict[str, str]:
+    with database.reading() as session:
+        return {row.comment_id: row.words for row in session.execute(select(ENTRIES))}
+
+
+def indexed(database: Database, site: SiteView, word: str) -> list[str]:
+    """Ask the index of words alone, without looking at any comment."""
+    with database.reading() as session:
+        found = search._listed(session, site.id, terms.seek(word))
+    assert found is not None
+    return list(found)
+
+
+CHANGES = {
+    "edited": "UPDATE comments SET body = 'something else' WHERE id = :id",
+    "renamed": "UPDATE comments SET name = 'somebody' WHERE id = :id",
+    "erased": "UPDATE comments SET body = '', name = '', email = '' WHERE id = :id",
+    "deleted": "DELETE FROM comments WHERE id = :id",
+    "gone with its page": "DELETE FROM threads WHERE id IN (SELECT thread_id FROM comments)",
+    "gone with its site": "DELETE FROM sites WHERE slug = 'blog'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_text_outlives_its_comment_in_the_index(
+    database: Database, site: SiteView, change: str
+) -> None:
+    (comment,) = found_ids(database, site, words="lovelace")
+    assert indexed(database, site, "lovelace") == [comment]
+    with database.transaction() as session:
+        session.execute(text("UPDATE comments SET decision_id = NULL"))
+        session.execute(text(CHANGES[change]).bindparams(*bind(CHANGES[change], comment)))
+
+    assert comment not in entries(database)
+    assert indexed(database, site, "lovelace") == indexed(database, site, "second") == []
+    if database.engine.dialect.name == "sqlite":
+        with database.transaction() as session:  # fails where index and entries differ
+            session.execute(
+                text("INSERT INTO search_words (search_words) VALUES ('integrity-check')")
+            )
+
+
+def bind(statement: str, comment: str) -> list[Any]:
+    return [bindparam("id", comment)] if ":id" in statement else []
+
+
+def test_an_edited_text_is_found_by_its_new_words(
+    database: Database, scorer: Scorer, settings: Settings, site: SiteView
+) -> None:
+    (comment,) = found_ids(database, site, words="lovelace")
+    with database.transaction() as session:
+        session.execute(
+            update(COMMENTS)
+            .where(COMMENTS.c.id == comment)
+            .values(body="a giraffe", revision=2, version=3, classify_at=db_now())
+        )
+
+    assert found_ids(database, site, words="giraffe") == [comment]
+    classification.drain(database, scorer, settings)
+    assert indexed(database, site, "giraffe") == [comment]
+    assert found_ids(database, site, words="step") == []
+
+
+def test_what_a_person_decides_before_any_machine_is_entered_too(
+    database: Database, site: SiteView
+) -> None:
+    (comment,) = make_comments(database, site, ["a giraffe"])
+    decide(database, [comment], Status.APPROVED)
+
+    assert indexed(database, site, "giraffe") == [comment]
+
+
+def test_an_upgrade_enters_what_was_there_piece_by_piece(
+    database: Database, site: SiteView, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "_FILL_MOST", 1)
+    monkeypatch.setattr(search, "_FIRST", 1)
+    (waiting,) = make_comments(database, site, ["a giraffe that nobody has decided"])
+    before = entries(database)
+    schema.migrate(settings, "-1")
+    schema.migrate(settings)
+
+    assert entries(database) == {}
+    with database.reading() as session:
+        assert search.gaps(session).before is not None
+    with database.transaction() as session:
+        indexing.fill(session)
+    assert len(entries(database)) == 0  # the newest waits for its decision
+    sweeper.fill_index(database, most_seconds=60)
+    assert entries(database) == before
+    assert waiting not in before
+    with database.reading() as session:
+        assert search.gaps(session) == search.Gaps(None, waiting=False)
+    sweeper.fill_index(database)  # nothing is left to do
+
+
+def test_every_search_is_read_by_an_index(
+    database: Database, site: SiteView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_FIRST", 1)
+    make_comments(database, site, odd_talk(3, spam=False))
+    statements: list[tuple[str, Any]] = []
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
+        statements.append((statement, values))
+
+    for filters in (
+        {},
+        {"words": "step"},
+        {"words": "step", "status": Status.APPROVED},
+        {"words": "step", "email": "ada@example.org", "rule": "spam_score"},
+        {"author": "lovelace", "page_url": "https://blog.example.org/two"},
+        {"email": "x.org", "since": TODAY, "until": TODAY},
+        {"words": "step", "campaign_id": "cmp_1"},
+    ):
+        found_ids(database, site, **filters)
+    event.remove(database.engine, "before_cursor_execute", note)
+    with database.engine.connect() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")  # three rows are read at once
+        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
+        plans = {
+            statement: " ".join(map(str, connection.exec_driver_sql(explain + statement, values)))
+            for statement, values in statements
+        }
+
+    assert any("search_words" in plan or "ix_search_entries_words" in plan
+               for plan in plans.values())  # fmt: skip
+    for statement, plan in plans.items():
+        # What is due, and the virtual table, which is the index, are all that is read whole.
+        scans = re.findall(
+            r"SCAN \w+(?! VIRTUAL| USING INDEX ix_comments_classify_at)\b|Seq Scan on \w+", plan
+        )
+        assert not scans, (statement, plan)

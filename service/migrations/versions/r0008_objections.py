@@ -8,16 +8,18 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+ID = sa.String(30).with_variant(sa.String(30, collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     """Create the table, and the column that says whether an author has appealed."""
     op.create_table(
         "objections",
-        sa.Column("id", sa.String(30), primary_key=True),
-        sa.Column("site_id", sa.String(30), nullable=False),
+        sa.Column("id", ID, primary_key=True),
+        sa.Column("site_id", ID, nullable=False),
         sa.Column(
             "comment_id",
-            sa.String(30),
+            ID,
             sa.ForeignKey("comments.id", ondelete="CASCADE"),
             nullable=False,
         ),
@@ -25,7 +27,7 @@ def upgrade() -> None:
         sa.Column("source", sa.String(40), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("decision_id", sa.String(30)),
+        sa.Column("decision_id", ID),
         sa.UniqueConstraint("comment_id", "comment_revision", "source"),
     )
     still_open = sa.text("decision_id IS NULL")

@@ -1,0 +1,73 @@
+"""Indexing: decided comments get the entry they are found by.
+
+The one rule: an entry is made by the decision, in its transaction, never by the intake, and never
+changed: what is due has none and is looked at itself (`search`), what is edited loses it at once
+and is due again, what is erased takes it along (triggers and foreign keys of the ledger).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.orm import Session
+
+from service import terms
+from service.db import insert_into, made_at
+from service.models import COMMENTS, ENTRIES, FILL
+
+_FILL_MOST = 500
+
+
+def enter(connection: Connection, comment_ids: Sequence[str]) -> None:
+    """Make the entries of comments; one that has its entry keeps it."""
+    rows = connection.execute(
+        select(
+            COMMENTS.c.id,
+            COMMENTS.c.site_id,
+            COMMENTS.c.name,
+            COMMENTS.c.email,
+            COMMENTS.c.body,
+        ).where(COMMENTS.c.id.in_(comment_ids))
+    )
+    entries = [
+        {
+            "comment_id": row.id,
+            "words": f" {site_term(row.site_id)}{terms.entry(row.name, row.email, row.body)}",
+        }
+        for row in rows
+    ]
+    if entries:
+        connection.execute(insert_into(connection, ENTRIES).on_conflict_do_nothing(), entries)
+
+
+def site_term(site_id: str) -> str:
+    """Give the term that all entries of a site have, and no text can have."""
+    return "§" + site_id.replace("_", "")
+
+
+def fill(session: Session) -> None:
+    """Enter some of the comments that were there before their entries, the newest first.
+
+    Of several who do, one works and the others go by.
+    """
+    next_id = session.scalar(select(FILL.c.next_id).with_for_update(skip_locked=True))
+    if next_id is None:
+        return
+    rows = session.execute(
+        select(COMMENTS.c.id, COMMENTS.c.classify_at)
+        .where(COMMENTS.c.id <= next_id)
+        .order_by(COMMENTS.c.id.desc())
+        .limit(_FILL_MOST + 1)
+    ).all()
+    now, later = rows[:_FILL_MOST], rows[_FILL_MOST:]
+    enter(session.connection(), [row.id for row in now if row.classify_at is None])
+    if later:
+        session.execute(update(FILL).values(next_id=later[0].id))
+    else:
+        session.execute(delete(FILL))
+
+
+def filled_to(session: Session) -> datetime | None:
+    """Give the time before which comments still have to be entered; `None` if all are."""
+    next_id = session.scalar(select(FILL.c.next_id))
+    return None if next_id is None else made_at(next_id)
