@@ -28,7 +28,7 @@ class Reference:
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds."""
         with stage.reference() as here:
-            figures, _ = _loaded(here, here.target, seconds)
+            figures, _ = loaded(here, here.target, seconds)
             return figures
 
 
@@ -57,7 +57,7 @@ class Intake:
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds over an empty ledger."""
         with stage.parts(self.kind, worker=self.worker) as here:
-            figures, accepted = _loaded(here, replace(here.target, keyed=self.keyed), seconds)
+            figures, accepted = loaded(here, replace(here.target, keyed=self.keyed), seconds)
             with here.ledger() as session:
                 stored = session.scalar(select(func.count()).select_from(COMMENTS))
             if stored != accepted:
@@ -65,7 +65,7 @@ class Intake:
             return figures
 
 
-def _loaded(here: Installation, target: Target, seconds: float) -> tuple[dict[str, float], int]:
+def loaded(here: Installation, target: Target, seconds: float) -> tuple[dict[str, float], int]:
     """Give the figures, and how many requests were accepted with those of the warm-up."""
     warm_up_seconds = min(_WARM_UP_SECONDS, seconds)
     decides = "worker" in here.roots

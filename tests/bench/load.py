@@ -31,8 +31,10 @@ class Load:
 
     @property
     def accepted(self) -> int:
-        """Answers with 2xx; only these count."""
-        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)
+        """Answers with 2xx or 304; only these count."""
+        return sum(
+            count for status, count in self.statuses.items() if 200 <= status < 300 or status == 304
+        )
 
     @property
     def refused(self) -> int:
@@ -46,11 +48,12 @@ class Target:
 
     Attributes:
         port: on 127.0.0.1.
-        path: to POST to.
+        path: to send to.
         origin: of the page that submits.
         connections: how many, each with one request on its way at a time.
         headers: sent with each request.
         keyed: whether each request has its own Idempotency-Key.
+        method: `POST` with a comment, or `GET` with nothing.
     """
 
     port: int
@@ -59,6 +62,7 @@ class Target:
     connections: int = 64
     headers: Mapping[str, str] = field(default_factory=dict)
     keyed: bool = False
+    method: str = "POST"
 
 
 class Generator:
@@ -83,6 +87,7 @@ class Generator:
                 {
                     "prepare": {
                         "port": target.port,
+                        "method": target.method,
                         "path": target.path,
                         "origin": target.origin,
                         "connections": target.connections,

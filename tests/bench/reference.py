@@ -10,6 +10,12 @@ import flask
 app = flask.Flask(__name__)
 
 
+@app.get("/api/v1/sites/<site>/thread")
+def show(site: str) -> flask.Response:
+    """Answer with as little as a 304 has."""
+    return flask.jsonify(site=site)
+
+
 @app.post("/api/v1/sites/<site>/comments")
 def create(site: str) -> tuple[flask.Response, int]:
     """Answer that it was accepted, which it was not."""

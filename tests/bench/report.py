@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.bench.machine import Calibration, Machine
-from tests.bench.rows import REFERENCE, Row
+from tests.bench.rows import REFERENCES, Row
 
 Figures = Mapping[str, float]
 
@@ -25,9 +25,11 @@ class Round:
     failures: dict[str, str] = field(default_factory=dict)
 
     def add(self, row: Row, figures: Figures) -> None:
-        """Keep what a row gave; an intake row also as ratios to the reference."""
-        reference = self.figures.get(REFERENCE.name, figures if row is REFERENCE else None)
-        if row.table == REFERENCE.table and reference is not None:
+        """Keep what a row gave, also as ratios to the reference of its table if it has one."""
+        self.figures[row.name] = figures
+        stated = REFERENCES.get(row.table)
+        reference = self.figures.get(stated.name) if stated else None
+        if reference is not None:
             figures = {
                 **figures,
                 "of_reference": figures["requests_per_second"] / reference["requests_per_second"],
@@ -63,6 +65,22 @@ TABLES: Mapping[str, Table] = {
             ("p99", "p99_ms", 1),
             ("decided/s", "decided_per_second", 0),
             ("not 2xx", "refused", 0),
+            ("(generator)", "generator_ms", 3),
+        ),
+    ),
+    "reading": Table(
+        "Reading a thread at 16 connections: requests/s, CPU ms per request, latency ms",
+        (
+            ("requests/s", "requests_per_second", 0),
+            ("of the reference", "of_reference", 2),
+            ("web", "web_ms", 3),
+            ("database", "database_ms", 3),
+            ("Valkey", "Valkey_ms", 3),
+            ("CPU in all", "all_ms", 3),
+            ("times the reference", "times_cpu", 2),
+            ("p50", "p50_ms", 1),
+            ("p99", "p99_ms", 1),
+            ("not 2xx or 304", "refused", 0),
             ("(generator)", "generator_ms", 3),
         ),
     ),

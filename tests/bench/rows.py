@@ -8,8 +8,9 @@ from tests.bench.intake import Intake, Reference
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
 from tests.bench.queue import Queue
+from tests.bench.reading import Reading, ReadingReference
 from tests.bench.search import Search
-from tests.bench.servers import Stage
+from tests.bench.servers import KINDS, Stage
 
 
 class Row(Protocol):
@@ -27,15 +28,22 @@ class Row(Protocol):
         """Measure once; each figure's name ends with its unit."""
 
 
-REFERENCE = Reference()
+# The row that the others of a table are stated against.
+REFERENCES: dict[str, Row] = {"intake": Reference(), "reading": ReadingReference()}
 ROWS: tuple[Row, ...] = (
-    REFERENCE,
+    REFERENCES["intake"],
     Intake("sqlite"),
     Intake("postgresql"),
     Intake("sqlite", keyed=True),
     Intake("postgresql", keyed=True),
     Intake("sqlite", worker=True),
     Intake("postgresql", worker=True),
+    REFERENCES["reading"],
+    *(
+        Reading(kind, comments, known)
+        for kind in KINDS
+        for comments, known in ((50, False), (100, False), (50, True))
+    ),
     Decisions("sqlite"),
     Decisions("postgresql"),
     Latency("sqlite"),
@@ -49,8 +57,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def choose(names: Sequence[str]) -> list[Row]:
-    """Give the rows with these names, all if there are none; intake brings the reference along."""
+    """Give the rows with these names, all if there are none; each table brings its reference."""
     chosen: list[Row] = [row for row in ROWS if not names or row.name in names]
-    if REFERENCE not in chosen and any(row.table == REFERENCE.table for row in chosen):
-        chosen.insert(0, REFERENCE)
-    return chosen
+    wanted = {REFERENCES[row.table].name for row in chosen if row.table in REFERENCES}
+    return [row for row in ROWS if row in chosen or row.name in wanted]

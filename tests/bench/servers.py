@@ -28,6 +28,7 @@ from tests.bench import accounting, load
 from tests.cast import ORIGIN, make_site
 
 DatabaseKind = Literal["sqlite", "postgresql"]
+KINDS: tuple[DatabaseKind, ...] = ("sqlite", "postgresql")
 SITE = "blog"
 
 _READY_SECONDS = 120.0

@@ -12,7 +12,7 @@ from tests.bench import machine, report, rows
 from tests.bench.load import Generator
 from tests.bench.machine import Calibration, Spinners
 from tests.bench.report import Round
-from tests.bench.rows import REFERENCE, Row
+from tests.bench.rows import REFERENCES, Row
 from tests.bench.servers import Stage
 
 pytestmark = pytest.mark.process
@@ -23,6 +23,8 @@ _NAMES = (
     "reference",
     "intake-sqlite-keyed",
     "intake-postgresql-worker",
+    "reading-sqlite-100",
+    "reading-postgresql-50-known",
     "decisions-sqlite",
     "decisions-postgresql",
     "latency-postgresql",
@@ -79,8 +81,8 @@ def test_report_states_intake_against_the_reference_of_the_same_round() -> None:
     rounds = [Round(speed), Round(speed)]
     row = rows.choose(["intake-sqlite"])[1]
     for one, rate in zip(rounds, (1000, 3000), strict=True):
-        one.add(REFERENCE, {"requests_per_second": rate, "all_ms": 0.5})
+        one.add(REFERENCES["intake"], {"requests_per_second": rate, "all_ms": 0.5})
         one.add(row, {"requests_per_second": rate / 2, "all_ms": 1.0})
-    written = report.markdown(machine.describe(Path()), rounds, [REFERENCE, row])
+    written = report.markdown(machine.describe(Path()), rounds, [REFERENCES["intake"], row])
     assert "| intake-sqlite | 1,000 (500–1,500) | 0.50 | 1.000 | 2.00 |" in written
     json.dumps([one.figures for one in rounds])

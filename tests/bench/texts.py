@@ -110,6 +110,12 @@ def request(text: Text, origin: str) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode()
 
 
+def get_request(path: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """Give a whole HTTP request for a page's data, ready to be sent."""
+    fixed = "".join(f"{name}: {value}\r\n" for name, value in {**_BROWSER, **headers}.items())
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{fixed}\r\n".encode()
+
+
 def http_requests(
     path: str,
     host: str,

@@ -1,0 +1,109 @@
+"""Reading: how many times a second a thread can be read, and what each time costs."""
+
+import http.client
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from service import comments, moderation, sites
+from service.db import Database
+from service.jobs import Doorbell
+from service.moderation import Ballot
+from service.policy import Status
+from tests.bench import texts
+from tests.bench.intake import loaded
+from tests.bench.load import Target
+from tests.bench.servers import SITE, DatabaseKind, Installation, Stage
+from tests.cast import PAGE, make_submission
+
+_CONNECTIONS = 16
+_PATH = f"/api/v1/sites/{SITE}/thread?page_url={quote(PAGE, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingReference:
+    """A bare Flask route under the same load."""
+
+    name: str = "reading-reference"
+    table: str = "reading"
+
+    def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
+        """Load it for so many seconds."""
+        with stage.reference() as here:
+            figures, _ = loaded(here, _target(here), seconds)
+            return figures
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Reading one thread again and again, as its page's readers do.
+
+    Attributes:
+        kind: the database.
+        comments: how many are public.
+        known: whether readers have it already and ask whether it has changed.
+    """
+
+    kind: DatabaseKind
+    comments: int
+    known: bool = False
+    table: str = "reading"
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return f"reading-{self.kind}-{self.comments}{'-known' if self.known else ''}"
+
+    def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
+        """Load it for so many seconds."""
+        with stage.parts(self.kind) as here:
+            _publish(here, self.comments)
+            target = _target(here)
+            if self.known:
+                target = replace(target, headers={**target.headers, "If-None-Match": _tag(target)})
+            figures, _ = loaded(here, target, seconds)
+            return figures
+
+
+def _target(here: Installation) -> Target:
+    return replace(
+        here.target,
+        path=_PATH,
+        method="GET",
+        connections=_CONNECTIONS,
+        headers={"Origin": here.target.origin},
+    )
+
+
+def _tag(target: Target) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
+    connection.request("GET", target.path, headers=dict(target.headers))
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    tag = answer.headers["ETag"]
+    if answer.status != 200 or tag is None:
+        raise RuntimeError(f"the thread was answered {answer.status}, without a tag")
+    return tag
+
+
+def _publish(here: Installation, count: int) -> None:
+    database = Database(here.settings, Doorbell(here.settings))
+    with database.reading() as session:
+        site = sites.find(session, SITE)
+    bodies = [one.body for one in texts.generate(0, count)]
+    with database.writing() as connection:
+        stored = comments.submit(connection, [make_submission(site, body=body) for body in bodies])
+    with database.transaction() as session:
+        ballots = [
+            Ballot(
+                comment_id=one.id,
+                seen_version=1,
+                status=Status.APPROVED,
+                actor="moderator:bench",
+                reason="",
+            )
+            for one in stored
+            if isinstance(one, comments.Accepted)
+        ]
+        moderation.record(session, ballots)
+    database.close()
