@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import changes
@@ -63,32 +64,27 @@ def create(session: Session, slug: str, *, name: str = "", origins: list[str]) -
     Raises:
         Invalid: a bad slug or origin, or the slug is taken.
     """
+    origins, bad_origins = _read_origins(origins)
     errors = []
-    origins = [_as_sent(origin) for origin in origins]
     if not _SLUG.fullmatch(slug):
         errors.append(FieldError("/slug", "1 to 63 of a-z, 0-9 and hyphens between them"))
     elif session.scalar(select(Site.id).where(Site.slug == slug)) is not None:
-        errors.append(FieldError("/slug", f"there is a site “{slug}” already"))
-    for number, origin in enumerate(origins):
-        if not _ORIGIN.fullmatch(origin):
-            errors.append(
-                FieldError(
-                    f"/origins/{number}",
-                    f"“{origin}” is no origin; write it as https://example.org, without a path",
-                )
-            )
-    if errors:
-        raise Invalid(errors)
+        errors.append(_taken(slug))
+    if errors or bad_origins:
+        raise Invalid([*errors, *bad_origins])
     site = Site(
         id=new_id("sit"),
         slug=slug,
         name=name or slug,
-        origins=sorted(set(origins)),
+        origins=origins,
         policy={},
         created_at=utc_now(),
     )
     session.add(site)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError:  # somebody else made it at the same moment
+        raise Invalid([_taken(slug)]) from None
     return _view(site)
 
 
@@ -114,6 +110,28 @@ def find_by_id(session: Session, site_id: str) -> SiteView:
     if site is None:
         raise NotFound("there is no such site")
     return _view(site)
+
+
+def set_origins(
+    session: Session, site_id: str, origins: list[str], *, actor: str = OPERATOR
+) -> None:
+    """Put other origins in place of a site's; noted for good.
+
+    Args:
+        session: a transaction's.
+        site_id: whose.
+        origins: exact ones, such as `https://example.org`.
+        actor: who changes them.
+
+    Raises:
+        Invalid: one is no origin.
+    """
+    origins, errors = _read_origins(origins)
+    if errors:
+        raise Invalid(errors)
+    before = session.scalar(select(Site.origins).where(Site.id == site_id))
+    changes.note(session, site_id, "origins", before, origins, actor=actor)
+    session.execute(update(Site).where(Site.id == site_id).values(origins=origins))
 
 
 def set_policy(session: Session, site_id: str, policy: Policy, *, actor: str = OPERATOR) -> None:
@@ -193,6 +211,24 @@ def authenticate(session: Session, key: str) -> KeyView:
                 raise Unauthenticated("this key has been revoked")
             return KeyView(row.id, row.site_id, frozenset(Scope(scope) for scope in row.scopes))
     raise Unauthenticated("this is not a key of this server")
+
+
+def _read_origins(written: list[str]) -> tuple[list[str], list[FieldError]]:
+    """Give the origins as browsers send them, each once, and what is wrong with them."""
+    origins = [_as_sent(origin) for origin in written]
+    errors = [
+        FieldError(
+            f"/origins/{number}",
+            f"“{origin}” is no origin; write it as https://example.org, without a path",
+        )
+        for number, origin in enumerate(origins)
+        if not _ORIGIN.fullmatch(origin)
+    ]
+    return sorted(set(origins)), errors
+
+
+def _taken(slug: str) -> FieldError:
+    return FieldError("/slug", f"there is a site “{slug}” already")
 
 
 def _as_sent(origin: str) -> str:

@@ -187,6 +187,20 @@ def site_create(settings: Settings, slug: str, origins: tuple[str, ...], name: s
         click.echo("no --origin given: only keys may submit to it", err=True)
 
 
+@site.command("origins", short_help="Say which pages may submit.")
+@click.argument("slug")
+@click.argument("origins", nargs=-1, metavar="[ORIGIN]...")
+@with_settings
+def site_origins(settings: Settings, slug: str, origins: tuple[str, ...]) -> None:
+    """Let the pages of these origins submit, and no others; without any, only keys."""
+    from service import sites
+
+    with open_database(settings).transaction() as session:
+        sites.set_origins(session, sites.find(session, slug).id, list(origins))
+        made = sites.find(session, slug)
+    click.echo(f"{made.slug}\t{' '.join(sorted(made.origins)) or '(keys only)'}")
+
+
 @site.command("list", short_help="List all sites.")
 @with_settings
 def site_list(settings: Settings) -> None:

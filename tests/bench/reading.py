@@ -56,7 +56,7 @@ class Reading:
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds."""
         with stage.parts(self.kind) as here:
-            _publish(here, self.comments)
+            publish(here, self.comments)
             target = _target(here)
             if self.known:
                 target = replace(target, headers={**target.headers, "If-None-Match": _tag(target)})
@@ -86,13 +86,16 @@ def _tag(target: Target) -> str:
     return tag
 
 
-def _publish(here: Installation, count: int) -> None:
+def publish(here: Installation, count: int, *, page_url: str = PAGE) -> None:
+    """Put public comments on a page."""
     database = Database(here.settings, Doorbell(here.settings))
     with database.reading() as session:
         site = sites.find(session, SITE)
     bodies = [one.body for one in texts.generate(0, count)]
     with database.writing() as connection:
-        stored = comments.submit(connection, [make_submission(site, body=body) for body in bodies])
+        stored = comments.submit(
+            connection, [make_submission(site, body=body, page_url=page_url) for body in bodies]
+        )
     with database.transaction() as session:
         ballots = [
             Ballot(

@@ -132,6 +132,18 @@ TABLES: Mapping[str, Table] = {
             ("p95", "none_p95_ms", 1),
         ),
     ),
+    "widget": Table(
+        "The widget on a page with a long thread: ms",
+        (
+            ("comments", "comments", 0),
+            ("first paint p50", "paint_p50_ms", 0),
+            ("p95", "paint_p95_ms", 0),
+            ("first comment p50", "shown_p50_ms", 0),
+            ("p95", "shown_p95_ms", 0),
+            ("a hundred more p50", "more_p50_ms", 0),
+            ("p95", "more_p95_ms", 0),
+        ),
+    ),
     "memory": Table(
         "Memory of `hamgate up`: PSS in MB",
         (

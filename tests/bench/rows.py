@@ -11,6 +11,7 @@ from tests.bench.queue import Queue
 from tests.bench.reading import Reading, ReadingReference
 from tests.bench.search import Search
 from tests.bench.servers import KINDS, Stage
+from tests.bench.widget import Widget
 
 
 class Row(Protocol):
@@ -52,6 +53,7 @@ ROWS: tuple[Row, ...] = (
     Queue("postgresql"),
     Search("sqlite"),
     Search("postgresql"),
+    Widget("sqlite"),
     Memory(),
 )
 

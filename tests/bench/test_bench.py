@@ -30,6 +30,7 @@ _NAMES = (
     "latency-postgresql",
     "queue-sqlite",
     "search-postgresql",
+    "widget-sqlite",
     "memory",
 )
 

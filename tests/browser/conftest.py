@@ -63,7 +63,8 @@ class Dashboard:
         return moderators.accept(self.database, token, password=PASSWORD, name=name or email)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it runs, no other test could start an event loop of its own.
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Debian's chromium is not installed: apt-get install chromium")

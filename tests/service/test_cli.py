@@ -97,6 +97,21 @@ def test_a_site_is_made_and_listed(command: Command, installed: Settings) -> Non
     assert listed.out == "blog\tMy blog\thttps://example.org\n"
 
 
+def test_the_origins_of_a_site_are_said_anew(command: Command, installed: Settings) -> None:
+    command("site", "create", "blog", "--origin", "https://example.org")
+
+    moved = command("site", "origins", "blog", "https://b.example", "https://a.example:443")
+    wrong = command("site", "origins", "blog", "example.org")
+    listed = command("site", "list")
+    closed = command("site", "origins", "blog")
+
+    assert (moved.code, moved.out) == (0, "blog\thttps://a.example https://b.example\n")
+    assert wrong.code == 1
+    assert "is no origin" in wrong.err
+    assert listed.out == "blog\tblog\thttps://a.example https://b.example\n"
+    assert closed.out == "blog\t(keys only)\n"
+
+
 def test_a_site_without_origins_is_made_with_a_word_on_what_that_means(
     command: Command, installed: Settings
 ) -> None:

@@ -1,11 +1,13 @@
 """Sites and keys: what they may be called, whose a key is, and when it ends."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import select
 
 from service import sites
 from service.errors import Invalid, NotFound, Unauthenticated
-from service.models import ApiKey
+from service.models import ApiKey, SettingChange
 from service.policy import Policy
 from service.sites import Scope
 from tests.cast import make_key, make_site
@@ -36,6 +38,31 @@ def test_a_slug_that_is_taken_is_refused(door: Door) -> None:
 
     with pytest.raises(Invalid):
         make_site(door.database, "taken")
+
+
+def test_of_two_who_make_a_site_at_once_one_is_told(door: Door) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: _attempt(door), range(8)))
+
+    assert sorted(outcomes) == [*["/slug"] * 7, "made"]
+
+
+def _attempt(door: Door) -> str:
+    try:
+        make_site(door.database, "raced")
+    except Invalid as refusal:
+        return " ".join(fault.pointer for fault in refusal.errors)
+    return "made"
+
+
+def test_new_origins_are_noted_for_good(door: Door) -> None:
+    with door.database.transaction() as session:
+        sites.set_origins(session, door.site.id, ["https://new.example"], actor="operator")
+
+    with door.database.reading() as session:
+        assert sites.find(session, door.site.slug).origins == {"https://new.example"}
+        (noted,) = session.scalars(select(SettingChange).where(SettingChange.setting == "origins"))
+    assert (noted.before, noted.after) == (sorted(door.site.origins), ["https://new.example"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""The widget on a page with 10,000 comments, in a real Chromium, on a page of another origin."""
+
+import shutil
+from dataclasses import dataclass
+
+from playwright.sync_api import Page, sync_playwright
+
+from service import sites
+from service.db import Database
+from service.jobs import Doorbell
+from tests.bench import dashboard
+from tests.bench.reading import publish
+from tests.bench.servers import SITE, DatabaseKind, Stage
+from tests.browser.visiting import serving
+
+_COMMENTS = 10_000
+# Under this many seconds of load a row tries itself out with fewer comments.
+_WHOLE_SECONDS = 3.0
+_VISITS = 9
+_MORE = 10
+# From the start of the page's own load, by the browser's clock.
+_SHOWN = """() => new Promise((resolve) => {
+  const look = () => {
+    const root = document.querySelector("hamgate-comments")?.shadowRoot;
+    if (!root?.querySelector("article")) return requestAnimationFrame(look);
+    requestAnimationFrame(() => resolve(performance.now()));
+  };
+  look();
+})"""
+_PAINTED = """() => performance.getEntriesByName("first-contentful-paint")[0].startTime"""
+# From the press of "Show more comments" to the frame after the one that has them.
+_TURN = """() => new Promise((resolve) => {
+  const root = document.querySelector("hamgate-comments").shadowRoot;
+  const before = root.querySelectorAll("article").length;
+  const began = performance.now();
+  root.querySelector("[part~=more]").click();
+  const look = () => {
+    if (root.querySelectorAll("article").length === before) return requestAnimationFrame(look);
+    requestAnimationFrame(() => resolve(performance.now() - began));
+  };
+  look();
+})"""
+
+
+@dataclass(frozen=True, slots=True)
+class Widget:
+    """A long thread, and readers who open its page one after another."""
+
+    kind: DatabaseKind
+    table: str = "widget"
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return f"widget-{self.kind}"
+
+    def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
+        """Open the page nine times, and turn ten pages of comments in the last of them.
+
+        Returns:
+            `paint_…`: the page's first contentful paint; `shown_…`: its first comment on screen;
+            `more_…`: a hundred more comments on screen. Without a Chromium only `comments`.
+        """
+        count = int(_COMMENTS * min(1.0, seconds / _WHOLE_SECONDS))
+        figures = {"comments": float(count)}
+        program = shutil.which("chromium")
+        pages: dict[str, str] = {}
+        hosts: list[str] = []
+        with stage.parts(self.kind) as here, serving(pages, hosts) as origin:
+            publish(here, count, page_url=f"{origin}/long")
+            if program is None:
+                return figures
+            database = Database(here.settings, Doorbell(here.settings))
+            with database.transaction() as session:
+                sites.set_origins(session, sites.find(session, SITE).id, [origin])
+            database.close()
+            host = f"http://127.0.0.1:{here.settings.port}"
+            hosts.append(host)
+            pages["/long"] = (
+                '<!doctype html><html lang="en"><title>Long</title><h1>A long talk</h1>'
+                f'<script async src="{host}/embed.js" data-site="{SITE}" data-loading="eager">'
+                "</script>"
+            )
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+                visits = []
+                for _ in range(_VISITS):
+                    page = browser.new_context().new_page()
+                    page.goto(f"{origin}/long")
+                    visits.append((page.evaluate(_SHOWN), page.evaluate(_PAINTED)))
+                more = _turn(page)
+                browser.close()
+        return {
+            **figures,
+            **dashboard.percentiles("paint", [painted for _, painted in visits]),
+            **dashboard.percentiles("shown", [shown for shown, _ in visits]),
+            **(dashboard.percentiles("more", more) if more else {}),
+        }
+
+
+def _turn(page: Page) -> list[float]:
+    took: list[float] = []
+    more = page.locator("hamgate-comments").get_by_role("button", name="Show more comments")
+    while len(took) < _MORE and more.is_visible():
+        took.append(float(page.evaluate(_TURN)))
+    return took
