@@ -1,9 +1,11 @@
 """A real Chromium at a real server: what people see, press and are told.
 
 Debian's `chromium` is driven by Playwright; where it is not installed these tests are skipped and
-say so. Every page that a test leaves behind has to be free of console errors and CSP reports.
+say so, and fail where CI is set. Every page that a test leaves behind has to be free of console
+errors and CSP reports.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,7 +69,8 @@ class Dashboard:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("Debian's chromium is not installed: apt-get install chromium")
+        missing = pytest.fail if "CI" in os.environ else pytest.skip
+        missing("Debian's chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
         yield browser
