@@ -18,10 +18,11 @@ from typing import Generic, TypeVar
 import flask
 
 from service import sites
-from service.config import IpNetwork, Settings
+from service.config import Settings
 from service.db import Database
 from service.errors import Forbidden, NotFound, Unauthenticated
 from service.sites import KeyView, Scope, SiteView
+from service.values import IpNetwork
 
 # A revoked key or a changed origin list takes effect everywhere within this time.
 _REMEMBER_SECONDS = 2.0

@@ -15,107 +15,26 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import ConfigError
+from service.values import (
+    AbsolutePath,
+    Address,
+    BaseUrl,
+    DatabaseUrl,
+    Issuer,
+    Limit,
+    Networks,
+    RateLimit,
+    RedisUrl,
+    is_secure,
+)
 
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_LIMIT = re.compile(r"(\d{1,7})/(?:(\d{1,4}) )?(second|minute|hour|day)s?")
-_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # sun_path of a Unix socket holds 108 bytes with its terminator (unix(7)).
 _SOCKET_PATH_BYTES = 100
-_DATABASE_URL = re.compile(r"sqlite:///.+|postgres(ql)?(\+psycopg)?://.+")
-_LOCAL = ("localhost", "127.0.0.1", "::1")
-_REDIS_URL = re.compile(r"(rediss?|unix)://.+")
-
-
-class Limit(BaseModel):
-    """So many requests in so many seconds, in a fixed window."""
-
-    model_config = ConfigDict(frozen=True)
-    amount: int = Field(ge=1)
-    window_seconds: int = Field(ge=1)
-
-
-def _parse_limit(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    match = _LIMIT.fullmatch(value.strip())
-    if match is None:
-        raise ValueError('write it as "30/minute" or "500/10 minutes"')
-    amount, count, unit = match.groups()
-    return Limit(amount=int(amount), window_seconds=int(count or 1) * _UNIT_SECONDS[unit])
-
-
-def _parse_networks(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _base_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/?#\s]+", value.rstrip("/")):
-        raise ValueError("write scheme and host only, such as https://comments.example.org")
-    return value.rstrip("/")
-
-
-def _issuer(value: str) -> str:
-    # Kept as written: the provider's own documents have to name it letter by letter.
-    if not is_secure(value) or set("?#@ ") & set(value):
-        raise ValueError("write it as https://HOST/PATH; http is for localhost only")
-    return value
-
-
-def is_secure(url: str) -> bool:
-    """Whether an address is https, or http on this very machine, where nobody listens in."""
-    try:
-        parts = urlsplit(url)
-        sound = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    local = parts.scheme == "http" and parts.hostname in _LOCAL
-    return sound and (parts.scheme == "https" or local)
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("write an address, such as 127.0.0.1, or 0.0.0.0 for all") from None
-
-
-def _database_url(value: str) -> str:
-    if value and not (_DATABASE_URL.fullmatch(value) and _has_sound_port(value)):
-        raise ValueError(
-            "write it as postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH,"
-            " with special characters of the password as %XX"
-        )
-    return value
-
-
-def _redis_url(value: str) -> str:
-    if value and not (_REDIS_URL.fullmatch(value) and _has_sound_port(value)):
-        raise ValueError("write it as redis://HOST:PORT/0, rediss://… or unix://PATH")
-    return value
-
-
-def _has_sound_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
-
-
-RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]
-Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_parse_networks)]
 
 
 class Settings(BaseModel):
@@ -123,20 +42,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    home: Annotated[Path, AfterValidator(_absolute)] = Field(
+    home: AbsolutePath = Field(
         Path(".hamgate"), description="Folder of the data, the secret and the sockets."
     )
-    host: Annotated[str, AfterValidator(_address)] = Field(
-        "127.0.0.1", description="Address the web server listens on."
-    )
+    host: Address = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
-    url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+    url: BaseUrl | None = Field(
         None, description="Public address of the service; default http://localhost:PORT."
     )
-    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+    database_url: DatabaseUrl = Field(
         "", description="SQLAlchemy URL of the ledger; default SQLite in HAMGATE_HOME."
     )
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+    redis_url: RedisUrl = Field(
         "", description="Redis or Valkey; default the embedded Valkey's socket in HAMGATE_HOME."
     )
     secret: str = Field(
@@ -203,7 +120,7 @@ class Settings(BaseModel):
         None, description="Folder of the model; default the one inside the package."
     )
     sweep_seconds: float = Field(1.0, gt=0, le=60, description="How often the sweeper looks.")
-    oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
+    oidc_issuer: Issuer | None = Field(
         None,
         max_length=500,
         description="OpenID provider for sign-in, as it calls itself; default none.",

@@ -19,8 +19,9 @@ from limits.strategies import STRATEGIES, FixedWindowRateLimiter
 from redis import RedisError
 
 from service import jobs
-from service.config import Limit, Settings
+from service.config import Settings
 from service.errors import RateLimited
+from service.values import Limit
 
 # KEYS: the counters of all requests. ARGV: how many requests; for each, how many counters;
 # for each counter its amount and its window in seconds.

@@ -25,9 +25,10 @@ from joserfc.jws import JWSRegistry
 from pydantic import BaseModel, ValidationError
 
 from service import text
-from service.config import Settings, is_secure
+from service.config import Settings
 from service.errors import ProviderFault
 from service.moderators import Claimed, Way
+from service.values import is_secure
 
 # Signatures that only the provider can make: no `none`, and no HMAC, whose key verifies and signs.
 _ALGORITHMS = [

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from service import config
-from service.config import Limit, Settings
+from service.config import Settings
 from service.errors import ConfigError
+from service.values import Limit
 
 
 def faults(environ: dict[str, str]) -> str:
