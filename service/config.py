@@ -54,7 +54,9 @@ class Settings(BaseModel):
         "", description="SQLAlchemy URL of the ledger; default SQLite in HAMGATE_HOME."
     )
     redis_url: RedisUrl = Field(
-        "", description="Redis or Valkey; default the embedded Valkey's socket in HAMGATE_HOME."
+        "",
+        description="Redis or Valkey: redis://, rediss:// with TLS, unix://, redis+sentinel://;"
+        " default the embedded Valkey's socket in HAMGATE_HOME.",
     )
     secret: str = Field(
         "", description="Signs receipts, ≥ 32 characters; default a file made in HAMGATE_HOME."
@@ -222,16 +224,6 @@ VARIABLES: Mapping[str, str] = {
 # Those that may come from a file, and whose value is never shown.
 SECRETS = {"secret", "database_url", "redis_url", "oidc_client_secret"}
 _TOGETHER = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
-
-
-def written(name: str) -> str:
-    """Give a setting's default as one would write it in the environment."""
-    default = Settings.model_fields[name].default
-    if isinstance(default, Limit):
-        return f"{default.amount}/{default.window_seconds} seconds"
-    if isinstance(default, tuple):
-        return ",".join(map(str, default)) or "(none)"
-    return "(see above)" if default in ("", None) else str(default).lower()
 
 
 def from_environ(environ: Mapping[str, str]) -> Settings:

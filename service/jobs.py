@@ -10,13 +10,16 @@ import threading
 import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 from rq import Queue, Worker
 
+from service import sentinels
 from service.config import Settings
 
 log = logging.getLogger(__name__)
@@ -44,20 +47,37 @@ _FUNCTIONS = {
 
 def connect(settings: Settings) -> redis.Redis:
     """Give a client whose every call ends within half a second, without opening a connection."""
-    client: redis.Redis = redis.Redis.from_url(
-        settings.redis_address,
+    return _client(
+        settings,
         socket_timeout=0.5,
         socket_connect_timeout=0.5,
         # Again on a connection that had gone stale; not on silence, which would only take longer.
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         health_check_interval=0,
     )
-    return client
 
 
 def connect_blocking(settings: Settings) -> redis.Redis:
     """Give a client for a worker, which waits for jobs for as long as it likes."""
-    client: redis.Redis = redis.Redis.from_url(settings.redis_address, socket_connect_timeout=2)
+    return _client(settings, socket_connect_timeout=2)
+
+
+def _client(settings: Settings, **options: Any) -> redis.Redis:
+    watched = sentinels.read(settings.redis_address)
+    client: redis.Redis
+    if watched is None:
+        client = redis.Redis.from_url(settings.redis_address, **options)
+        return client
+    given: dict[str, Any] = parse_url(watched.primary)
+    del given["host"]
+    # Sentinels are asked with the same certificates; they have logins of their own.
+    shared = {"ssl": given.pop("connection_class", None) is SSLConnection}
+    shared |= {name: value for name, value in given.items() if name.startswith("ssl_")}
+    for name in ("username", "password"):
+        shared[name] = given.pop(f"sentinel_{name}", None)
+    asked = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, **shared}
+    given = {**given, "ssl": shared["ssl"], **options}
+    client = Sentinel(watched.hosts, sentinel_kwargs=asked).master_for(watched.service, **given)
     return client
 
 

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from service import sentinels
+from service.sentinels import has_sound_port
+
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LIMIT = re.compile(r"(\d{1,7})/(?:(\d{1,4}) )?(second|minute|hour|day)s?")
@@ -80,7 +83,7 @@ def _address(value: str) -> str:
 
 
 def _database_url(value: str) -> str:
-    if value and not (_DATABASE_URL.fullmatch(value) and _has_sound_port(value)):
+    if value and not (_DATABASE_URL.fullmatch(value) and has_sound_port(value)):
         raise ValueError(
             "write it as postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:///PATH,"
             " with special characters of the password as %XX"
@@ -89,16 +92,13 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if value and not (_REDIS_URL.fullmatch(value) and _has_sound_port(value)):
-        raise ValueError("write it as redis://HOST:PORT/0, rediss://… or unix://PATH")
+    plain = _REDIS_URL.fullmatch(value) and has_sound_port(value)
+    if value and not plain and sentinels.read(value) is None:
+        raise ValueError(
+            "write it as redis://HOST:PORT/0, rediss://… with TLS, unix://PATH,"
+            " or redis+sentinel://HOST:PORT,HOST:PORT/NAME/0"
+        )
     return value
-
-
-def _has_sound_port(url: str) -> bool:
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
 
 
 RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]

@@ -11,6 +11,7 @@ import pytest
 from service import config
 from service.app import create_app
 from service.cli import hamgate
+from service.cli.settings import as_example
 from service.config import Settings
 from service.policy import RULES, Policy
 
@@ -65,6 +66,18 @@ def test_every_route_that_is_named_exists(document: Path, settings: Settings) ->
     )
 
     assert [path for path in named if re.sub(r"{\w+}", "X", path) not in rules] == []
+
+
+def test_the_example_of_the_environment_is_up_to_date() -> None:
+    """If it is not: `hamgate settings --example > deploy/env.example`."""
+    assert (ROOT / "deploy" / "env.example").read_text() == as_example()
+
+
+def test_every_line_of_the_example_may_be_used_as_it_stands() -> None:
+    lines = [line.removeprefix("#") for line in as_example().splitlines() if "=" in line]
+    given = {name: value for name, _, value in (shlex.split(x)[0].partition("=") for x in lines)}
+
+    assert config.from_environ(given) == config.from_environ({})
 
 
 def test_the_readme_lists_every_rule_in_its_order() -> None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from service import config
 from service.cli.model import model
 from service.cli.moderator import moderator
 from service.cli.opening import open_database, with_settings
 from service.cli.policy import policy
+from service.cli.settings import show_settings
 from service.config import Settings
 from service.errors import HamgateError, Invalid, Unavailable
 
@@ -58,6 +58,7 @@ def hamgate() -> None:
 hamgate.add_command(model)
 hamgate.add_command(moderator)
 hamgate.add_command(policy)
+hamgate.add_command(show_settings)
 
 
 @hamgate.command(short_help="Start everything on this machine and keep it running.")
@@ -145,19 +146,6 @@ def migrate(settings: Settings, revision: str, yes: bool) -> None:
         click.confirm(f"Going back to {revision} deletes data. Go on?", abort=True, err=True)
     before, after = schema.migrate(settings, revision)
     click.echo(f"{before or 'empty'} -> {after or 'empty'}" if before != after else f"at {after}")
-
-
-@hamgate.command("settings", short_help="List every setting.")
-def show_settings() -> None:
-    """List every setting, what it is for and its default.
-
-    An unknown name that begins with HAMGATE_ is an error.
-    """
-    for variable, name in config.VARIABLES.items():
-        field = Settings.model_fields[name]
-        click.echo(f"{variable}\n    {field.description}\n    default: {config.written(name)}")
-    files = ", ".join(f"{v}_FILE" for v, name in config.VARIABLES.items() if name in config.SECRETS)
-    click.echo(f"\nFrom a file, as secrets are mounted: {files}")
 
 
 @hamgate.group(short_help="Make and list sites.")
