@@ -40,6 +40,7 @@ class Submission:
         email: as written; `email_normalised` is what is compared.
         idempotency_key: the caller's, made unique per caller; `None` without one.
         address: the author's IP address, not the key holder's.
+        proven_at: when the browser that sends it had proven the e-mail; `None` if it has not.
     """
 
     site_id: str
@@ -59,6 +60,7 @@ class Submission:
     submitted_at: datetime | None = None
     honeypot_filled: bool = False
     disposable_email: bool = False
+    proven_at: datetime | None = None
 
     @property
     def thread_id(self) -> str:
@@ -102,6 +104,7 @@ class CommentView:
     version: int
     name: str
     email: str
+    email_normalised: str
     url: str | None
     body: str
     address: str | None
@@ -109,6 +112,7 @@ class CommentView:
     referrer: str | None
     honeypot_filled: bool
     disposable_email: bool
+    proven_at: datetime | None
     submitted_at: datetime
     created_at: datetime
     decision_id: str | None
@@ -202,9 +206,10 @@ def listing(
 _VIEW = select(
     Comment.id, Comment.site_id, Thread.page_url, Thread.page_title, Comment.parent_id,
     Comment.external_id, Comment.status, Comment.version, Comment.name, Comment.email,
-    Comment.url, Comment.body, Comment.address, Comment.user_agent, Comment.referrer,
-    Comment.honeypot_filled, Comment.disposable_email, Comment.submitted_at, Comment.created_at,
-    Comment.decision_id, Comment.edited_at, Comment.appealed_at,
+    Comment.email_normalised, Comment.url, Comment.body, Comment.address, Comment.user_agent,
+    Comment.referrer, Comment.honeypot_filled, Comment.disposable_email, Comment.proven_at,
+    Comment.submitted_at, Comment.created_at, Comment.decision_id, Comment.edited_at,
+    Comment.appealed_at,
 ).join(Thread, Thread.id == Comment.thread_id)  # fmt: skip
 
 
@@ -292,6 +297,7 @@ def _insert(connection: Connection, fresh: dict[str, Submission]) -> set[str]:
             "referrer": s.referrer,
             "honeypot_filled": s.honeypot_filled,
             "disposable_email": s.disposable_email,
+            "proven_at": s.proven_at,
             "submitted_at": s.submitted_at or now,
             "created_at": now,
             "classify_attempts": 0,

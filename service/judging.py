@@ -6,7 +6,8 @@ so that a back-test cannot differ from what happens. Nothing is written.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
@@ -29,6 +30,7 @@ COLUMNS = (
     COMMENTS.c.body,
     COMMENTS.c.address,
     COMMENTS.c.honeypot_filled,
+    COMMENTS.c.proven_at,
     COMMENTS.c.echoes,
 )
 
@@ -85,6 +87,13 @@ class Judgement:
     def score(self) -> float | None:
         """Probability of spam, 0-1, if there is a verdict."""
         return None if self.verdict is None else self.verdict.score
+
+
+class _Verified(NamedTuple):
+    """Since when an author is verified, and how many approved comments they have."""
+
+    since: datetime
+    approved: int
 
 
 def rulebooks(
@@ -170,14 +179,14 @@ def cases(
         echoes: how often nearly the same was said elsewhere, for each.
         folded: their bodies, if they are folded already.
     """
-    approved = _approved(session, rows)
+    known = _verified(session, rows)
     titles = _titles(session, rows)
     return [
         Case(
             comment_id=row.id,
             site_id=row.site_id,
             content=content(row, titles.get(row.thread_id), count),
-            signals=_signals(row, approved.get((row.site_id, row.email_normalised))),
+            signals=_signals(row, known.get((row.site_id, row.email_normalised))),
             folded=body,
         )
         for row, count, body in zip(rows, echoes, folded or [None] * len(rows), strict=True)
@@ -241,7 +250,7 @@ def _judgement(case: Case, verdict: Verdict | None, book: Rulebook) -> Judgement
     )
 
 
-def _signals(row: Any, approved: int | None) -> Signals:
+def _signals(row: Any, known: _Verified | None) -> Signals:
     written = f"{row.name} {row.body}"
     return Signals(
         email=row.email_normalised,
@@ -251,9 +260,18 @@ def _signals(row: Any, approved: int | None) -> Signals:
         words=text.words(written),
         link_hosts=text.link_hosts(row.body, row.url),
         honeypot_filled=row.honeypot_filled,
-        approved=approved or 0,
-        email_verified=approved is not None,
+        approved=known.approved if known else 0,
+        email_verified=known is not None and _has_proven(row, known),
     )
+
+
+def _has_proven(row: Any, known: _Verified) -> bool:
+    """Whether a comment comes from a browser of the address's owner, or only names the address.
+
+    Anybody can type it. What was proven before the present verification (one that a moderator
+    ended) does not count either.
+    """
+    return row.proven_at is not None and row.proven_at >= known.since
 
 
 def _titles(session: Session, rows: Sequence[Any]) -> dict[str, str]:
@@ -266,8 +284,8 @@ def _titles(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     return {row[0]: row[1] for row in found}
 
 
-def _approved(session: Session, rows: Sequence[Any]) -> dict[tuple[str, str], int]:
-    """Give how many approved comments each verified author has, by site and e-mail."""
+def _verified(session: Session, rows: Sequence[Any]) -> dict[tuple[str, str], _Verified]:
+    """Give the authors of comments who are verified and trusted, by site and e-mail."""
     count = (
         select(func.count())
         .where(
@@ -277,10 +295,13 @@ def _approved(session: Session, rows: Sequence[Any]) -> dict[tuple[str, str], in
         )
         .scalar_subquery()
     )
-    pairs = {(row.site_id, row.email_normalised) for row in rows}
+    # Whoever has not proven an address need not be looked up: most comments never have.
+    pairs = {(row.site_id, row.email_normalised) for row in rows if row.proven_at is not None}
+    if not pairs:
+        return {}
     found = session.execute(
-        select(VerifiedAuthor.site_id, VerifiedAuthor.email, count).where(
-            tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs)
-        )
+        select(VerifiedAuthor.site_id, VerifiedAuthor.email, VerifiedAuthor.verified_at, count)
+        .where(tuple_(VerifiedAuthor.site_id, VerifiedAuthor.email).in_(pairs))
+        .where(VerifiedAuthor.distrusted_at.is_(None))
     )
-    return {(row[0], row[1]): row[2] for row in found}
+    return {(row[0], row[1]): _Verified(row[2], row[3]) for row in found}

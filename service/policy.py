@@ -139,7 +139,8 @@ class Signals:
         link_hosts: host of every link in body and author URL, in order, repeats included.
         honeypot_filled: whether the field that people do not see was filled in.
         approved: how many approved comments this e-mail has on the site, as far as it matters.
-        email_verified: whether the author proved that the e-mail is theirs.
+        email_verified: whether the e-mail is verified on the site, and this comment comes from a
+            browser that proved it; to type a verified address is not enough.
         storm: whether a storm is on.
         score: probability of spam, 0-1, or `None` without a verdict.
         thresholds: of the site and of the model that gave the score.

@@ -8,12 +8,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from service import comments, moderation, sites
+from service import authors, comments, moderation, sites
 from service.comments import Accepted, Submission
 from service.config import Settings
 from service.db import Database, utc_now
 from service.jobs import Doorbell
-from service.models import Decision, VerifiedAuthor
+from service.models import Decision
 from service.moderation import Ballot, DecisionView
 from service.policy import Status
 from service.sites import Scope, SiteView
@@ -86,7 +86,7 @@ def post(client: FlaskClient, body: Any, slug: str = "blog", **headers: str) -> 
 def make_verified_author(database: Database, site: SiteView, email: str) -> None:
     """Have an author prove that an e-mail address is theirs."""
     with database.transaction() as session:
-        session.add(VerifiedAuthor(site_id=site.id, email=email, verified_at=utc_now()))
+        authors.verify(session, site.id, email, utc_now())
 
 
 def status_of(database: Database, comment_id: str) -> Status:

@@ -4,15 +4,12 @@ The one rule: unknown fields are refused, so that a typo is an error and nothing
 is not listed.
 """
 
-import functools
 import ipaddress
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import email_validator
-from disposable_email_domains import blocklist
-from dns.resolver import Resolver
 from email_validator import EmailNotValidError, ValidatedEmail
 from pydantic import (
     AfterValidator,
@@ -137,29 +134,6 @@ def _email(value: Any) -> ValidatedEmail:
         raise ValueError(str(error)) from None
 
 
-@functools.cache
-def _resolver() -> Resolver:
-    return email_validator.caching_resolver(timeout=3)
-
-
-def undeliverable(email: str) -> str | None:
-    """Ask DNS whether a valid address's domain takes mail; give why not, or `None`.
-
-    Answers are cached as long as DNS allows; a look-up that times out counts as deliverable.
-    """
-    try:
-        email_validator.validate_email(email, check_deliverability=True, dns_resolver=_resolver())
-    except EmailNotValidError as error:
-        return str(error)
-    return None
-
-
-def is_disposable(parsed: ValidatedEmail) -> bool:
-    """Whether the domain, or one it belongs to, hands out throw-away addresses."""
-    labels = parsed.ascii_domain.lower().split(".")
-    return any(".".join(labels[start:]) in blocklist for start in range(len(labels) - 1))
-
-
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[Text, AfterValidator(_line)]
 
@@ -206,6 +180,11 @@ class Submission(Request):
     )
     external_id: Blank[Annotated[Line, Field(max_length=200)]] = Field(
         None, description="The site's own id: a second submission with it is the same comment."
+    )
+    author_token: Blank[Annotated[Line, Field(max_length=100)]] = Field(
+        None,
+        description="What a browser was given in which the author confirmed this e-mail; one that"
+        " is not for it changes nothing.",
     )
     honeypot: Blank[Annotated[Text, Field(max_length=1000)]] = Field(
         None, description="A field that people do not see; filled in, the comment is held."
@@ -298,6 +277,7 @@ class Signals(Answer):
 
     honeypot_filled: bool
     disposable_email: bool
+    email_proven: bool = Field(description="Whether the browser that sent it proved the e-mail.")
 
 
 class Comment(OwnComment):

@@ -4,13 +4,15 @@ The one rule: every way in passes here, so none of them is without limits.
 """
 
 import time
+from datetime import datetime
 
 import flask
 
-from service import access, comments, moderation, text
+from service import access, authors, comments, moderation, text
 from service.access import Caller
-from service.api import schemas
+from service.api import mailboxes, schemas
 from service.comments import Accepted, CommentView, Submission
+from service.db import utc_now
 from service.errors import FieldError, Invalid, Unavailable
 from service.here import here
 from service.limits import Counter
@@ -48,7 +50,8 @@ def describe(caller: Caller, sent: schemas.Submission, idempotency_key: str | No
         name=sent.name,
         email=sent.email.original,
         email_normalised=sent.email.normalized,
-        disposable_email=schemas.is_disposable(sent.email),
+        disposable_email=mailboxes.is_disposable(sent.email),
+        proven_at=_proven_at(caller, sent),
         url=sent.url,
         body=sent.body,
         parent_id=sent.parent_id,
@@ -119,8 +122,16 @@ def load(comment_id: str, site_id: str | None = None) -> tuple[CommentView, Deci
         return view, moderation.latest(session, [view.decision_id])[view.decision_id]
 
 
+def _proven_at(caller: Caller, sent: schemas.Submission) -> datetime | None:
+    if sent.author_token is None:
+        return None
+    seals = here().access.seals
+    found = seals.proven_at(sent.author_token, caller.site.id, sent.email.normalized)
+    return found if found is not None and utc_now() - found < authors.PROOF_LASTS else None
+
+
 def _check_deliverable(submission: Submission) -> None:
-    fault = schemas.undeliverable(submission.email_normalised)
+    fault = mailboxes.undeliverable(submission.email_normalised)
     if fault is not None:
         raise Invalid([FieldError("/email", fault)])
 

@@ -54,7 +54,9 @@ def comment(view: CommentView, latest: DecisionView | None) -> schemas.Comment:
         referrer=view.referrer,
         submitted_at=view.submitted_at,
         signals=schemas.Signals(
-            honeypot_filled=view.honeypot_filled, disposable_email=view.disposable_email
+            honeypot_filled=view.honeypot_filled,
+            disposable_email=view.disposable_email,
+            email_proven=view.proven_at is not None,
         ),
         decision=None if latest is None else decision(latest),
     )

@@ -8,6 +8,7 @@ import flask
 
 from service.dashboard import (
     account,
+    authors,
     guard,
     history,
     landing,
@@ -43,6 +44,7 @@ PAGES = (
     people,
     overview,
     queue,
+    authors,
     storms,
     search,
     history,

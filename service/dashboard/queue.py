@@ -12,7 +12,7 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import comments, moderation, moderators, objections, queue
+from service import authors, comments, moderation, moderators, objections, queue
 from service.dashboard import refusals, showing
 from service.dashboard.session import own_path, require
 from service.db import new_id
@@ -102,12 +102,14 @@ def comment(slug: str, comment_id: str) -> str:
         history = moderation.history(session, site.id, comment_id)
         objected = objections.of_comment(session, comment_id)
         called = moderators.names(session, {one.actor for one in history})
+        standing = authors.standing(session, site.id, view.email_normalised)
     undone = {one.undoes for one in history}
     return flask.render_template(
         "comment.html",
         comment=view,
         history=history[::-1],
         objections=objected,
+        standing=standing,
         undone=undone,
         names=called,
         done=_done(),

@@ -49,7 +49,11 @@ class Thread(Base):
 
 
 class VerifiedAuthor(Base):
-    """An e-mail address that its owner has proven to be theirs, on one site."""
+    """An e-mail address that its owner has proven to be theirs, on one site.
+
+    `distrusted_at` is when a moderator took the trust away; as long as it stands, nothing that
+    the author does brings it back.
+    """
 
     __tablename__ = "verified_authors"
 
@@ -58,6 +62,7 @@ class VerifiedAuthor(Base):
     )
     email: Mapped[str] = mapped_column(String(254), primary_key=True)
     verified_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    distrusted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Comment(Base):
@@ -67,6 +72,7 @@ class Comment(Base):
     `revision` grows with the text alone. `classify_at` is when the comment is due for the
     classifier, `None` when it is not; a worker's claim moves it forward by the lease. `queue_at`
     is where it stands in the moderators' queue while it is pending (`moderation.queue_time`).
+    `proven_at` is when the browser that sent it had proven the e-mail, `None` if it has not.
     """
 
     __tablename__ = "comments"
@@ -111,6 +117,7 @@ class Comment(Base):
     address: Mapped[str | None] = mapped_column(String(45))
     user_agent: Mapped[str | None] = mapped_column(String(1000))
     referrer: Mapped[str | None] = mapped_column(Text)
+    proven_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     honeypot_filled: Mapped[bool]
     disposable_email: Mapped[bool]
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -164,6 +171,7 @@ class Decision(Base):
 
 # For statements that bypass the ORM where every comment pays for it.
 THREADS = cast(Table, Thread.__table__)
+VERIFIED_AUTHORS = cast(Table, VerifiedAuthor.__table__)
 COMMENTS = cast(Table, Comment.__table__)
 DECISIONS = cast(Table, Decision.__table__)
 

@@ -66,6 +66,7 @@ MATRIX = {
     "POST /dashboard/sites/<slug>/policy": "owner",
     "POST /dashboard/sites/<slug>/storm/begin": "moderator",
     "POST /dashboard/sites/<slug>/storm/end": "moderator",
+    "POST /dashboard/sites/<slug>/comments/<comment_id>/author": "moderator",
     "GET /dashboard/sites/<slug>/storms/<storm_id>": "viewer",
     "GET /dashboard/sites/<slug>/policy/previews/<preview_id>": "viewer",
     "POST /dashboard/sites/<slug>/policy/previews/<preview_id>/save": "owner",

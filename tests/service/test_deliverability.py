@@ -13,7 +13,7 @@ import dns.rrset
 import flask
 import pytest
 
-from service.api import schemas
+from service.api import mailboxes
 from tests.cast import faults, make_body, make_site, post
 from tests.conftest import database_of
 
@@ -66,13 +66,13 @@ class NameServer:
 def name_server() -> Iterator[NameServer]:
     """What the resolver of the application asks, in place of this machine's."""
     server = NameServer()
-    schemas._resolver.cache_clear()
-    resolver = schemas._resolver()
+    mailboxes._resolver.cache_clear()
+    resolver = mailboxes._resolver()
     resolver.nameservers = ["127.0.0.1"]
     resolver.port = server.port
     resolver.lifetime = 1
     yield server
-    schemas._resolver.cache_clear()
+    mailboxes._resolver.cache_clear()
     server.stop()
 
 

@@ -14,7 +14,7 @@ from classifier import BUILTIN
 from service import comments, moderation, sites
 from service.comments import CommentView
 from service.config import Settings
-from service.db import Database
+from service.db import Database, utc_now
 from service.models import Decision
 from service.moderation import Ballot, DecisionView
 from service.policy import Policy, Status
@@ -138,10 +138,12 @@ def test_an_approved_author_is_trusted_only_with_a_verified_email(
     before = make_comment(database, site, body=SPAM)
     classification.drain(database, scorer, settings)
     make_verified_author(database, site, "ada@example.org")
-    after = make_comment(database, site, body=SPAM)
+    impostor = make_comment(database, site, body=SPAM)
+    after = make_comment(database, site, body=SPAM, proven_at=utc_now())
     classification.drain(database, scorer, settings)
 
     assert look(database, before).status is Status.SPAM
+    assert look(database, impostor).status is Status.SPAM
     assert look(database, after).status is Status.APPROVED
     assert history(database, after)[0].rule == "known_author"
 
