@@ -31,7 +31,26 @@ from service.jobs import Doorbell, Job
 # SQLite waits for another writer this long before it says "database is locked".
 _SQLITE_BUSY_MS = 5000
 _SQLITE_PAUSE_SECONDS = 0.0005
-_POSTGRES_CONNECT_SECONDS = 3
+# What a host that went silent held locked is free again after 5 s, well before its leases end,
+# and neither side waits for the other for much longer than that.
+_POSTGRES_SESSION = {
+    "statement_timeout": 15_000,
+    "lock_timeout": 5_000,
+    "idle_in_transaction_session_timeout": 5_000,
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "timezone": "UTC",
+}
+_POSTGRES_CONNECTION = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": " ".join(f"-c {name}={value}" for name, value in _POSTGRES_SESSION.items()),
+}
 _RINGS = "rings"
 _WRITES = "hamgate_writes"
 
@@ -232,10 +251,7 @@ def make_engine(settings: Settings) -> Engine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": _POSTGRES_CONNECT_SECONDS,
-            "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c timezone=UTC",
-        },
+        connect_args=_POSTGRES_CONNECTION,
     )
 
 

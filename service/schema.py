@@ -41,6 +41,7 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             else:
                 connection.execute(text("BEGIN IMMEDIATE"))
             before = _revision(connection)

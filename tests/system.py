@@ -27,6 +27,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def kill_family(process: subprocess.Popen[Any]) -> None:
+    """Kill -9 a process and all it started, at once."""
+    family = [psutil.Process(process.pid)]
+    family += family[0].children(recursive=True)
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGKILL)
+    process.wait()
+
+
 @dataclass
 class Answer:
     """What the server said."""
@@ -66,13 +76,7 @@ class System:
 
     def kill(self, name: str) -> None:
         """Kill -9 the process and all it started, at once."""
-        process = self.processes.pop(name)
-        family = [psutil.Process(process.pid)]
-        family += family[0].children(recursive=True)
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(signal.SIGKILL)
-        process.wait()
+        kill_family(self.processes.pop(name))
 
     def stop(self) -> None:
         """Stop everything, by force where asking does not help."""
