@@ -12,6 +12,7 @@ from flask import Response
 
 from service import access, api, config, dashboard, embed, limits, logs, metrics, problems
 from service.access import Access
+from service.challenges import Challenges
 from service.config import Settings
 from service.db import Database, new_id
 from service.here import Here
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         access=door,
         limits=limiter,
         intake=Intake(database, limiter),
+        challenges=Challenges(settings, doorbell),
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     ).attach(app)

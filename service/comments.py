@@ -25,7 +25,7 @@ from service.errors import (
 )
 from service.jobs import Job
 from service.models import COMMENTS, THREADS, Comment, Thread
-from service.policy import Status
+from service.policy import Challenge, Status
 
 PAGE_MOST = 100
 
@@ -41,6 +41,8 @@ class Submission:
         idempotency_key: the caller's, made unique per caller; `None` without one.
         address: the author's IP address, not the key holder's.
         proven_at: when the browser that sends it had proven the e-mail; `None` if it has not.
+        challenge: what became of the form's; `None` of a program with a key.
+        written_ms: how long the form was open, if its challenge says so.
     """
 
     site_id: str
@@ -61,6 +63,8 @@ class Submission:
     honeypot_filled: bool = False
     disposable_email: bool = False
     proven_at: datetime | None = None
+    challenge: Challenge | None = None
+    written_ms: int | None = None
 
     @property
     def thread_id(self) -> str:
@@ -113,6 +117,8 @@ class CommentView:
     honeypot_filled: bool
     disposable_email: bool
     proven_at: datetime | None
+    challenge: str | None
+    written_ms: int | None
     submitted_at: datetime
     created_at: datetime
     decision_id: str | None
@@ -208,6 +214,7 @@ _VIEW = select(
     Comment.external_id, Comment.status, Comment.version, Comment.name, Comment.email,
     Comment.email_normalised, Comment.url, Comment.body, Comment.address, Comment.user_agent,
     Comment.referrer, Comment.honeypot_filled, Comment.disposable_email, Comment.proven_at,
+    Comment.challenge, Comment.written_ms,
     Comment.submitted_at, Comment.created_at, Comment.decision_id, Comment.edited_at,
     Comment.appealed_at,
 ).join(Thread, Thread.id == Comment.thread_id)  # fmt: skip
@@ -298,6 +305,8 @@ def _insert(connection: Connection, fresh: dict[str, Submission]) -> set[str]:
             "honeypot_filled": s.honeypot_filled,
             "disposable_email": s.disposable_email,
             "proven_at": s.proven_at,
+            "challenge": s.challenge,
+            "written_ms": s.written_ms,
             "submitted_at": s.submitted_at or now,
             "created_at": now,
             "classify_attempts": 0,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import flask
 
 from service.access import Access
+from service.challenges import Challenges
 from service.config import Settings
 from service.db import Database
 from service.intake import Intake
@@ -35,6 +36,7 @@ class Here:
     access: Access
     limits: Limits
     intake: Intake
+    challenges: Challenges
     waiting: Semaphore
     provider: "Provider | None"
 

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, cast
 
@@ -120,6 +121,27 @@ class Doorbell:
             self._redis.delete(_bell(job))
         except redis.RedisError as error:
             log.warning("could not take down the bell for %s: %s", job, error)
+
+    def claim(self, name: str, holder: str, lasts: timedelta) -> bool:
+        """Whether nobody else has claimed a name, or Redis did not answer.
+
+        Args:
+            name: what is claimed.
+            holder: who claims it; may do so again.
+            lasts: how long nobody else can.
+        """
+        if time.monotonic() < self._quiet_until:
+            return True
+        key = f"hamgate:{name}"
+        try:
+            if self._redis.set(key, holder, nx=True, ex=lasts):
+                return True
+            return self._redis.get(key) in (holder.encode(), None)
+        except redis.RedisError as error:
+            with self._lock:
+                self._quiet_until = time.monotonic() + _QUIET_SECONDS
+            log.warning("could not claim %s (%s); it is let through", name, error)
+            return True
 
     def ping(self) -> bool:
         """Whether Redis answers."""

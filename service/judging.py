@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from service import policy, text
 from service.models import COMMENTS, SITES, STORMS, THREADS, Comment, VerifiedAuthor
-from service.policy import Policy, Ruling, Signals, Status, Thresholds
+from service.policy import Challenge, Policy, Ruling, Signals, Status, Thresholds
 from service.scoring import Budget, Content, Folded, Scorer, Tuning, Verdict
 from service.shelf import Shelf
 from service.versions import SHIPPED
@@ -31,6 +31,8 @@ COLUMNS = (
     COMMENTS.c.address,
     COMMENTS.c.honeypot_filled,
     COMMENTS.c.proven_at,
+    COMMENTS.c.challenge,
+    COMMENTS.c.written_ms,
     COMMENTS.c.echoes,
 )
 
@@ -262,6 +264,8 @@ def _signals(row: Any, known: _Verified | None) -> Signals:
         honeypot_filled=row.honeypot_filled,
         approved=known.approved if known else 0,
         email_verified=known is not None and _has_proven(row, known),
+        challenge=None if row.challenge is None else Challenge(row.challenge),
+        written_ms=row.written_ms,
     )
 
 

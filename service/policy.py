@@ -30,6 +30,25 @@ class Status(StrEnum):
     DELETED = "deleted"
 
 
+class Challenge(StrEnum):
+    """What became of the challenge that a form was given (`service.challenges`)."""
+
+    MISSING = "missing"
+    BROKEN = "broken"
+    EXPIRED = "expired"
+    USED = "used"
+    SIGNED = "signed"
+    SOLVED = "solved"
+
+
+class ProofOfWork(StrEnum):
+    """When a site's form has to solve its challenge."""
+
+    NEVER = "never"
+    STORM = "storm"
+    ALWAYS = "always"
+
+
 # As `text.words` cuts a comment, or a blocked "free-money" would never be found in one.
 _WORD = re.compile(r"\w+")
 
@@ -46,6 +65,10 @@ class Policy(BaseModel):
     between slashes is a pattern (`service.patterns`). A verified author is trusted after
     `trust_after` approved comments. With `storm_mode` the site looks at every comment first
     while too much is odd at once (`service.storms`).
+
+    Of a form's challenge: what was written in less than `write_seconds` is held, so is what
+    shows none of `proof_of_work` while that is asked for, and with `forms_only` what shows no
+    challenge at all. Programs with a key have no form and are asked nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +87,9 @@ class Policy(BaseModel):
     mark_at_most: float = Field(0.001, ge=0, le=1)
     premoderation: bool = False
     storm_mode: bool = True
+    write_seconds: int = Field(2, ge=0, le=60)
+    forms_only: bool = False
+    proof_of_work: ProofOfWork = ProofOfWork.NEVER
 
     @model_validator(mode="after")
     def _ordered(self) -> "Policy":
@@ -73,6 +99,16 @@ class Policy(BaseModel):
             (self._email_patterns, self._name_patterns, self._word_patterns, self._domain_patterns)
         )
         return self
+
+    def asks_proof(self, *, storm: bool) -> bool:
+        """Whether forms have to solve their challenge now.
+
+        Args:
+            storm: whether a storm is on.
+        """
+        return self.proof_of_work is ProofOfWork.ALWAYS or (
+            self.proof_of_work is ProofOfWork.STORM and storm
+        )
 
     @cached_property
     def _email_patterns(self) -> Patterns:
@@ -138,6 +174,8 @@ class Signals:
         words: the casefolded words of them, single spaces between and around.
         link_hosts: host of every link in body and author URL, in order, repeats included.
         honeypot_filled: whether the field that people do not see was filled in.
+        challenge: what became of the form's; `None` of a program with a key.
+        written_ms: how long the form was open, if its challenge says so.
         approved: how many approved comments this e-mail has on the site, as far as it matters.
         email_verified: whether the e-mail is verified on the site, and this comment comes from a
             browser that proved it; to type a verified address is not enough.
@@ -153,6 +191,8 @@ class Signals:
     words: str = " "
     link_hosts: tuple[str, ...] = field(default=())
     honeypot_filled: bool = False
+    challenge: Challenge | None = None
+    written_ms: int | None = None
     approved: int = 0
     email_verified: bool = False
     storm: bool = False
@@ -205,6 +245,37 @@ def honeypot(signals: Signals, policy: Policy) -> Ruling | None:
     """Hold a comment whose invisible field was filled in; a password manager may do that too."""
     if signals.honeypot_filled:
         return Ruling(Status.PENDING, "honeypot", "a field that people do not see was filled in")
+    return None
+
+
+def too_fast(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold a comment that was sent sooner after its form was there than people write."""
+    if signals.written_ms is not None and signals.written_ms < policy.write_seconds * 1000:
+        seconds = signals.written_ms / 1000
+        return Ruling(Status.PENDING, "too_fast", f"written in {seconds:.1f} seconds")
+    return None
+
+
+_FORM_FAULTS = {
+    Challenge.BROKEN: "the form's signature is not ours",
+    Challenge.EXPIRED: "the form was older than a day",
+    Challenge.USED: "the form was used for another comment",
+}
+
+
+def bad_form(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold a comment whose form is forged, stale or used, or where forms are a must, missing."""
+    if policy.forms_only and signals.challenge is Challenge.MISSING:
+        return Ruling(Status.PENDING, "bad_form", "it came past the form")
+    fault = _FORM_FAULTS.get(signals.challenge) if signals.challenge else None
+    return None if fault is None else Ruling(Status.PENDING, "bad_form", fault)
+
+
+def no_proof(signals: Signals, policy: Policy) -> Ruling | None:
+    """Hold a comment without a proof of work while the site asks for one."""
+    asked = policy.asks_proof(storm=signals.storm)
+    if asked and signals.challenge not in (None, Challenge.SOLVED):
+        return Ruling(Status.PENDING, "no_proof", "it came without a proof of work")
     return None
 
 
@@ -274,6 +345,9 @@ RULES: tuple[Rule, ...] = (
     banned,
     blocked,
     honeypot,
+    too_fast,
+    bad_form,
+    no_proof,
     too_many_links,
     known_author,
     spam_score,

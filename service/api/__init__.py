@@ -4,13 +4,14 @@ import flask
 from flask import Response
 
 from service import access
-from service.api import comments, decisions, docs, health, objections, thread
+from service.api import challenges, comments, decisions, docs, health, objections, thread
 from service.errors import Forbidden, NotFound
 from service.here import here
 
 _MAX_AGE_SECONDS = 600
 
 blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
+blueprint.register_blueprint(challenges.blueprint)
 blueprint.register_blueprint(comments.blueprint)
 blueprint.register_blueprint(decisions.blueprint)
 blueprint.register_blueprint(objections.blueprint)

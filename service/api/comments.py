@@ -52,11 +52,12 @@ def create(site: str) -> Response:
         raise
     try:
         schema = schemas.KeySubmission if caller.key is not None else schemas.Submission
-        submission = submitting.describe(caller, parsing.body(schema), _idempotency_key(caller))
+        sent = parsing.body(schema)
+        submission = submitting.describe(caller, sent, _idempotency_key(caller))
     except HamgateError:
         submitting.count_refused(caller)
         raise
-    accepted = submitting.accept(caller, submission)
+    accepted = submitting.accept(caller, submission, sent.altcha)
     receipt = here().access.receipt(accepted.id)
     decided = submitting.await_decision(accepted, _wait_seconds())
     if decided is not None:

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from service import text
 from service.moderation import BULK_MOST
-from service.policy import Status
+from service.policy import Challenge, Status
 
 EMAIL_MOST = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_MOST = 80
@@ -32,6 +32,7 @@ BODY_MOST = 10_000
 URL_MOST = 2_000
 # Room for the combining marks of scripts that need several on each letter, and no more.
 _NAME_CODE_POINTS = 4 * NAME_MOST
+_ALTCHA_MOST = 2_000  # ours take some 600
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 _EXAMPLE_BODY = "Thank you, the second step was what I had missed."
 
@@ -189,6 +190,11 @@ class Submission(Request):
     honeypot: Blank[Annotated[Text, Field(max_length=1000)]] = Field(
         None, description="A field that people do not see; filled in, the comment is held."
     )
+    altcha: Blank[Annotated[Line, Field(max_length=_ALTCHA_MOST)]] = Field(
+        None,
+        description="The form's challenge: Base64 of JSON, `challenge` and where it was solved"
+        " `solution`, as ALTCHA's own scripts give it.",
+    )
 
 
 class KeySubmission(Submission):
@@ -278,6 +284,10 @@ class Signals(Answer):
     honeypot_filled: bool
     disposable_email: bool
     email_proven: bool = Field(description="Whether the browser that sent it proved the e-mail.")
+    challenge: Challenge | None = Field(
+        description="What became of the form's; `null` of a program without."
+    )
+    written_ms: int | None = Field(description="How long the form was open, as far as known.")
 
 
 class Comment(OwnComment):

@@ -4,6 +4,7 @@ The one rule: every way in passes here, so none of them is without limits.
 """
 
 import time
+from dataclasses import replace
 from datetime import datetime
 
 import flask
@@ -65,8 +66,13 @@ def describe(caller: Caller, sent: schemas.Submission, idempotency_key: str | No
     )
 
 
-def accept(caller: Caller, submission: Submission) -> Accepted:
+def accept(caller: Caller, submission: Submission, altcha: str | None = None) -> Accepted:
     """Count and store a submission.
+
+    Args:
+        caller: who submits.
+        submission: what `describe` gave.
+        altcha: the form's challenge, as it was sent.
 
     Raises:
         HamgateError: it is one too many, undeliverable, or what `Intake` raises.
@@ -76,6 +82,10 @@ def accept(caller: Caller, submission: Submission) -> Accepted:
         here().limits.hit(counters)  # first, for a look-up may take seconds
         _check_deliverable(submission)
         counters = []
+    if caller.key is None or altcha is not None:
+        # Last, for it uses the challenge up.
+        shown = here().challenges.examine(caller.site.id, altcha, submission.digest, utc_now())
+        submission = replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)
     return here().intake(submission, counters)
 
 

@@ -57,6 +57,8 @@ def comment(view: CommentView, latest: DecisionView | None) -> schemas.Comment:
             honeypot_filled=view.honeypot_filled,
             disposable_email=view.disposable_email,
             email_proven=view.proven_at is not None,
+            challenge=view.challenge,
+            written_ms=view.written_ms,
         ),
         decision=None if latest is None else decision(latest),
     )

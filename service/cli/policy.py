@@ -53,6 +53,21 @@ _PROPOSED = (
         default=None,
         help="Whether every comment waits for a person.",
     ),
+    click.option(
+        "--write-seconds",
+        type=click.IntRange(min=0, max=60),
+        help="Comments written in fewer seconds are held.",
+    ),
+    click.option(
+        "--forms-only/--no-forms-only",
+        default=None,
+        help="Whether what comes past the comment form is held.",
+    ),
+    click.option(
+        "--proof-of-work",
+        type=click.Choice(["never", "storm", "always"]),
+        help="When browsers have to work for a comment, or it is held.",
+    ),
 )
 _DAYS = click.option(
     "--days",

@@ -13,7 +13,7 @@ from service.dashboard.session import require
 from service.errors import FieldError, Invalid
 from service.here import here
 from service.moderators import Role
-from service.policy import Policy
+from service.policy import Policy, ProofOfWork
 
 blueprint = Blueprint("policy", __name__)
 _TEMPLATE = "policy.html"
@@ -28,11 +28,23 @@ _LISTS = {
 _SWITCHES = {
     "premoderation": "Every comment waits for a person",
     "storm_mode": "In a storm, when too much is odd at once, every comment waits for a person",
+    "forms_only": "What comes past the comment form, straight to the API, waits for a person",
     "trust_approved_authors": "Authors with a verified e-mail and approved comments are trusted",
 }
 _NUMBERS = {
     "max_links": ("More links than this are held", 0, 1000),
+    "write_seconds": ("Comments written in fewer seconds than this are held", 0, 60),
     "trust_after": ("Approved comments before an author is trusted", 1, 100),
+}
+_CHOICES = {
+    "proof_of_work": (
+        "Browsers have to work for a second before a comment, or it waits for a person",
+        {
+            ProofOfWork.NEVER: "never",
+            ProofOfWork.STORM: "in a storm",
+            ProofOfWork.ALWAYS: "always",
+        },
+    ),
 }
 _SHARES = {
     "hold_at_most": ("Good comments that may wait for a person", 10.0, 0.1),
@@ -40,7 +52,13 @@ _SHARES = {
 }
 
 
-_SHOWN = {"lists": _LISTS, "switches": _SWITCHES, "numbers": _NUMBERS, "shares": _SHARES}
+_SHOWN = {
+    "lists": _LISTS,
+    "switches": _SWITCHES,
+    "numbers": _NUMBERS,
+    "choices": _CHOICES,
+    "shares": _SHARES,
+}
 
 
 @blueprint.get("/sites/<slug>/policy")
@@ -94,7 +112,7 @@ def _sent() -> dict[str, Any]:
     form = flask.request.form
     values: dict[str, Any] = {name: _lines(form.get(name, "")) for name in _LISTS}
     values |= {name: name in form for name in _SWITCHES}
-    values |= {name: form.get(name, "") for name in _NUMBERS}
+    values |= {name: form.get(name, "") for name in (*_NUMBERS, *_CHOICES)}
     for name in _SHARES:
         written = form.get(name, "").strip().replace(",", ".")
         try:

@@ -15,7 +15,7 @@ const minified = {
 const shared = { bundle: true, minify: true, target: "es2022", charset: "utf8", outdir: "built", plugins: [minified] };
 
 await build({ ...shared, entryPoints: ["source/embed.js", "source/count.js"], format: "iife" });
-await build({ ...shared, entryPoints: ["source/app.js"], format: "esm" });
+await build({ ...shared, entryPoints: ["source/app.js", "source/proof.js"], format: "esm" });
 
 const digest = createHash("sha256");
 for (const name of (await readdir("source")).sort()) digest.update(await readFile(`source/${name}`));

@@ -15,10 +15,11 @@ from pydantic import Field, ValidationError
 
 from service import markdown, objections, problems, reading
 from service.access import Caller
-from service.api import parsing, schemas, submitting
+from service.api import challenges, parsing, schemas, submitting
 from service.api.objections import Objection
 from service.api.schemas import Blank, Line
 from service.api.thread import ThreadQuery
+from service.challenges import unsolved
 from service.embed import frame, words
 from service.errors import HamgateError, Invalid, NotFound, RateLimited, Unavailable
 from service.here import here
@@ -28,7 +29,9 @@ from service.sites import SiteView
 blueprint = Blueprint("thread", __name__)
 
 _WAIT_SECONDS = 2.0
-_FIELDS = ("name", "email", "url", "body", "honeypot", "parent_id", "page_url", "page_title")
+_FIELDS = (
+    "name", "email", "url", "body", "honeypot", "altcha", "parent_id", "page_url", "page_title",
+)  # fmt: skip
 # What a form that is shown again can still be sent with.
 _MENDABLE = (Invalid, RateLimited, Unavailable)
 _KEY_MOST = 64
@@ -63,7 +66,8 @@ def submit(slug: str) -> Response:
         except ValidationError as error:
             submitting.count_refused(caller)
             raise problems.invalid(error) from None
-        accepted = submitting.accept(caller, submitting.describe(caller, sent, _key()))
+        submission = submitting.describe(caller, sent, _key())
+        accepted = submitting.accept(caller, submission, sent.altcha)
     except _MENDABLE as error:
         return _page(site, query, given=given, error=error)
     submitting.await_decision(accepted, _WAIT_SECONDS)
@@ -101,6 +105,8 @@ def _page(
         comments, after = reading.page(session, thread, Order(query.order), query.after)
     chosen = words.chosen()
     found = {one.id: one for one in comments}
+    # What was only wrong somewhere goes on with its challenge; another error may have used it up.
+    kept = given.get("altcha") if given and isinstance(error, Invalid) else None
     status = 200 if error is None else problems.answer(error).status_code
     page = frame.render(
         "thread.html",
@@ -114,6 +120,7 @@ def _page(
         reported=found.get(query.report or ""),
         given=given or {},
         key=secrets.token_urlsafe(16),
+        altcha=kept or unsolved(challenges.make(site)),
         faults=frame.faults(error, chosen),
         problem=frame.explain(error, chosen) if error and not isinstance(error, Invalid) else None,
         said=chosen.say("reported") if query.said == "reported" else None,

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db import Base, UtcDateTime
 from service.models.columns import Id, Json, partial, where
-from service.policy import Status
+from service.policy import Challenge, Status
 
 POLICY_ACTOR = "policy"
 AUTHOR_ACTOR = "author"
@@ -120,6 +120,8 @@ class Comment(Base):
     proven_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     honeypot_filled: Mapped[bool]
     disposable_email: Mapped[bool]
+    challenge: Mapped[Challenge | None] = mapped_column(String(8))
+    written_ms: Mapped[int | None]
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     decision_id: Mapped[str | None] = mapped_column(Id)

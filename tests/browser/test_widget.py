@@ -15,10 +15,10 @@ from playwright.sync_api import Browser, Route, expect
 from service import comments, objections, schema, sites
 from service.comments import Accepted
 from service.config import Settings
-from service.policy import Policy, Status
+from service.policy import Policy, ProofOfWork, Status
 from tests.browser.hostile import CORPUS
 from tests.browser.visiting import Visitor, World, serving
-from tests.cast import decide, make_site, make_submission, open_ledger
+from tests.cast import HAM, decide, make_site, make_submission, open_ledger
 from tests.conftest import Valkey
 from tests.system import running
 
@@ -26,6 +26,10 @@ pytestmark = pytest.mark.process
 
 PAGE = 100  # comments that the server gives at once
 POSTS_PER_EMAIL = 12
+_OTHERS = {
+    "hard": Policy(proof_of_work=ProofOfWork.ALWAYS, write_seconds=0, storm_mode=False),
+    "slow": Policy(write_seconds=60, storm_mode=False),
+}
 _MESSAGES = Path(__file__).parent.parent.parent / "service" / "embed" / "messages"
 
 
@@ -42,7 +46,11 @@ def world(
     with serving(pages, hosts) as origin:
         site = make_site(database, origins=[origin])
         with database.transaction() as session:
-            sites.set_policy(session, site.id, Policy(premoderation=True))
+            # Nobody here writes as slowly as people do.
+            sites.set_policy(session, site.id, Policy(premoderation=True, write_seconds=0))
+            for slug, policy in _OTHERS.items():
+                other = sites.create(session, slug, origins=[origin])
+                sites.set_policy(session, other.id, policy)
         environ = {
             "HAMGATE_HOME": str(home),
             "REDIS_URL": shared_valkey.url,
@@ -339,6 +347,73 @@ def test_who_posts_too_much_is_told_when_to_go_on(world: World, visitor: Visitor
     alert = visitor.form.get_by_role("alert")
     expect(alert).to_have_text(re.compile(r"Please try again in \d+ seconds?\."))
     expect(visitor.form.get_by_label("Comment", exact=True)).to_have_value("One more.")
+    visitor.assert_sound()
+
+
+def test_a_busy_server_is_told_kindly_and_the_text_kept(world: World, visitor: Visitor) -> None:
+    visitor.page.goto(world.page("/busy"))
+    visitor.write("Still here.")
+    keys: list[str] = []
+
+    def refuse(route: Route) -> None:
+        if route.request.method != "POST":
+            return route.continue_()
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) > 1:
+            return route.continue_()
+        problem = {"type": "/problems/unavailable", "title": "Try again later", "status": 503}
+        return route.fulfill(
+            status=503,
+            json=problem,
+            headers={"Retry-After": "1", "Access-Control-Allow-Origin": world.origin},
+        )
+
+    visitor.page.route("**/comments", refuse)
+    visitor.form.get_by_role("button", name="Post comment").click()
+    expect(visitor.form.get_by_role("alert")).to_contain_text("The server is busy")
+    visitor.assert_sound(but="status of 503")
+    visitor.page.reload()
+    expect(visitor.form.get_by_label("Comment", exact=True)).to_have_value("Still here.")
+    visitor.form.get_by_role("button", name="Post comment").click()
+
+    expect(visitor.comment("Zoe")).to_contain_text("Still here.")
+    assert keys[0] == keys[1]
+    assert world.on("/busy") == ["Still here."]
+
+
+def test_a_proof_of_work_is_found_on_a_strict_page_while_somebody_writes(
+    world: World, visitor: Visitor
+) -> None:
+    visitor.page.goto(world.page("/hard", '<hamgate-comments site="hard"></hamgate-comments>'))
+    expect(visitor.form).to_be_visible()
+    assert not [url for url in visitor.asked if "challenge" in url or "proof.js" in url]
+
+    visitor.write(HAM)
+    visitor.form.get_by_role("button", name="Post comment").click()
+
+    expect(visitor.comment("Zoe")).to_contain_text("Your comment is published.")
+    assert len([url for url in visitor.asked if "proof.js" in url]) == 1
+    visitor.assert_sound()
+
+
+def test_without_the_proof_a_comment_is_held_and_its_author_told(
+    world: World, visitor: Visitor
+) -> None:
+    visitor.page.route("**/proof.js", lambda route: route.abort())
+    visitor.page.goto(world.page("/lazy", '<hamgate-comments site="hard"></hamgate-comments>'))
+    visitor.write(HAM)
+    visitor.form.get_by_role("button", name="Post comment").click()
+
+    expect(visitor.comment("Zoe")).to_contain_text("Your browser showed no proof of work")
+    visitor.assert_sound(but="ERR_FAILED")
+
+
+def test_who_writes_faster_than_people_is_held_and_told(world: World, visitor: Visitor) -> None:
+    visitor.page.goto(world.page("/swift", '<hamgate-comments site="slow"></hamgate-comments>'))
+    visitor.write(HAM)
+    visitor.form.get_by_role("button", name="Post comment").click()
+
+    expect(visitor.comment("Zoe")).to_contain_text("It was written faster than people write")
     visitor.assert_sound()
 
 

@@ -31,6 +31,7 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200),
     # What is for everybody looks at no key, not even at a bad one.
     "GET /api/v1/sites/<site>/thread":               (200, 200, 200, 200, 200, 200, 200),
+    "GET /api/v1/sites/<site>/challenge":            (200, 200, 200, 200, 200, 200, 200),
     "GET /api/v1/sites/<site>/counts":               (200, 200, 200, 200, 200, 200, 200),
     "GET /":                                         (200, 200, 200, 200, 200, 200, 200),
     "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200),

@@ -42,6 +42,12 @@ def look(client: FlaskClient, page_url: str = PAGE, **query: str) -> TestRespons
     return client.get("/sites/blog/thread", query_string={"page_url": page_url, **query})
 
 
+def challenge_in(answer: TestResponse) -> str:
+    found = re.search(r'name="altcha" value="([^"]+)"', answer.text)
+    assert found is not None
+    return html.unescape(found[1])
+
+
 def send(client: FlaskClient, **changes: str) -> TestResponse:
     return client.post(
         "/sites/blog/thread", data={**GOOD, **changes}, headers={"Origin": OWN}, base_url=OWN
@@ -159,6 +165,21 @@ def test_only_pages_of_the_site_are_shown_and_commented(
         assert f'href="{page_url}"' not in answer.text
     with database.reading() as session:
         assert session.scalars(select(THREADS.c.id)).all() == []
+
+
+def test_the_form_shows_when_it_was_given_even_if_something_was_wrong_first(
+    client: FlaskClient, database: Database, site: SiteView
+) -> None:
+    given = challenge_in(look(client))
+
+    wrong = send(client, altcha=given, name="")
+    own_page(client, send(client, altcha=challenge_in(wrong)))
+    own_page(client, send(client, altcha=given, body="Another."))
+
+    first, second = stored(database)
+    assert challenge_in(wrong) == given
+    assert (first.challenge, second.challenge) == ("signed", "used")
+    assert 0 <= first.written_ms < 120_000
 
 
 def test_a_filled_trap_is_noted(client: FlaskClient, database: Database, site: SiteView) -> None:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from service import text
-from service.policy import RULES, Policy, Signals, Status, Thresholds, decide
+from service.policy import (
+    RULES,
+    Challenge,
+    Policy,
+    ProofOfWork,
+    Signals,
+    Status,
+    Thresholds,
+    decide,
+)
 
 ADA = "ada@example.org"
 # One signal each that makes exactly one rule answer, under `EVERYTHING`, in the rules' order.
@@ -18,6 +27,9 @@ TRIGGERS: dict[str, dict[str, Any]] = {
     "banned": {"email": "banned@example.org"},
     "blocked": {"words": " buy casino chips "},
     "honeypot": {"honeypot_filled": True},
+    "too_fast": {"challenge": Challenge.SIGNED, "written_ms": 1999},
+    "bad_form": {"challenge": Challenge.BROKEN, "written_ms": None},
+    "no_proof": {"challenge": Challenge.SIGNED},
     "too_many_links": {"link_hosts": ("a.example", "b.example", "c.example")},
     "known_author": {"approved": 1, "email_verified": True},
     "spam_score": {"score": 0.99},
@@ -30,11 +42,15 @@ EVERYTHING = Policy(
     blocked_words=("casino",),
     blocked_domains=("spam.example",),
     max_links=2,
+    proof_of_work=ProofOfWork.ALWAYS,
 )
 STATUSES = {
     "banned": Status.REJECTED,
     "blocked": Status.REJECTED,
     "honeypot": Status.PENDING,
+    "too_fast": Status.PENDING,
+    "bad_form": Status.PENDING,
+    "no_proof": Status.PENDING,
     "too_many_links": Status.PENDING,
     "known_author": Status.APPROVED,
     "spam_score": Status.SPAM,

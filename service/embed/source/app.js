@@ -64,7 +64,6 @@ export async function show(element, { host, site, page, title, signal }) {
   async function fetchPage(after) {
     const query = new URLSearchParams({ page_url: page, order, ...(after && { after }) });
     const found = await ctx.ask(`sites/${site}/thread?${query}`);
-    ctx.issued = found.issued;
     return { ...found, text: JSON.stringify([found.count, found.closed, found.next, found.comments]) };
   }
 

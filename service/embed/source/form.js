@@ -1,5 +1,6 @@
 /** Forms: each asks the server for one thing and says beside its fields what was wrong. */
 
+import { challenges } from "./challenge.js";
 import { h, safe } from "./dom.js";
 import { Problem } from "./server.js";
 
@@ -80,6 +81,7 @@ function asking(ctx, { label, fields = [], extras, buttons, submit, send, cancel
 export function writing(ctx, { parent, sent, cancel }) {
   const { say, store } = ctx;
   let draft = store.draft(parent) || { ...ctx.author };
+  const challenge = challenges(ctx);
   const body = field(ctx, "body", {
     control: "textarea", rows: 5, required: true, maxlength: 10_000, hint: say("hint-body"),
   });
@@ -116,13 +118,14 @@ export function writing(ctx, { parent, sent, cancel }) {
     // The same text is the same comment, however often it is sent; another text is another one.
     const text = JSON.stringify(content);
     if (draft.tried?.text !== text) {
-      draft.tried = { text, key: crypto.getRandomValues(new Uint32Array(4)).join("-"), issued: ctx.issued };
-      store.saveDraft(parent, draft);
+      draft.tried = { text, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
     }
-    const { key, issued } = draft.tried;
+    draft.tried.altcha ??= await challenge.take();
+    store.saveDraft(parent, draft);
+    const { key, altcha } = draft.tried;
     const answer = await ctx.ask(`sites/${ctx.site}/comments`, {
       method: "POST",
-      body: { ...content, page_title: ctx.title.slice(0, 300), issued },
+      body: { ...content, page_title: ctx.title.slice(0, 300), altcha },
       headers: { "Idempotency-Key": key, Prefer: "wait=2" },
     });
     store.remember(answer.id, answer.receipt);
@@ -145,6 +148,8 @@ export function writing(ctx, { parent, sent, cancel }) {
     cancel,
   });
   for (const { name, input } of fields) input.value = draft[name] || "";
+  form.addEventListener("focusin", challenge.begin);
+  if (draft.body) challenge.begin();
   form.addEventListener("input", () => {
     for (const { name, input } of fields) draft[name] = input.value;
     store.saveDraft(parent, draft);
