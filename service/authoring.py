@@ -61,14 +61,17 @@ def edit(session: Session, comment_id: str, body: str, seconds: int) -> None:
         raise Forbidden(f"it could be edited for {seconds // 60} minutes, which are over")
     if body == row.body:
         return
+    # The text first, so that what is told of the edit has it; it counts as a new one only after
+    # the decision, which is on the old one.
+    session.execute(
+        update(COMMENTS).where(COMMENTS.c.id == comment_id).values(body=body, edited_at=utc_now())
+    )
     _record(session, comment_id, row.version, Status.PENDING, "edited by its author")
     session.execute(
         update(COMMENTS)
         .where(COMMENTS.c.id == comment_id)
         .values(
-            body=body,
             revision=COMMENTS.c.revision + 1,
-            edited_at=utc_now(),
             classify_at=db_now(),
             classify_attempts=0,
             queue_at=None,

@@ -26,6 +26,7 @@ from service.errors import (
 from service.jobs import Job
 from service.models import COMMENTS, THREADS, Comment, Thread
 from service.policy import Challenge, Status
+from service.webhooks import outbox
 
 PAGE_MOST = 100
 
@@ -159,6 +160,7 @@ def submit(
             Accepted(key, Status.PENDING) if key in stored else _repeat(connection, submission)
         )
     if stored:
+        outbox.submitted(connection, {key: fresh[key][1].site_id for key in stored}, utc_now())
         ring_after(connection, Job.CLASSIFY)
     return [entry for entry in outcome if entry is not None]
 

@@ -1,8 +1,8 @@
 """Decisions: the only writer of a comment's status.
 
-The one rule: `record()` appends the decision and sets the status in one transaction, only if the
-comment is still the version that was decided on. A machine additionally loses to whatever
-decided before it, so a person is never overruled.
+The one rule: `record()` appends the decision, sets the status and tells the webhooks in one
+transaction, only if the comment is still the version that was decided on. A machine additionally
+loses to whatever decided before it, so a person is never overruled.
 """
 
 from collections import Counter
@@ -27,6 +27,7 @@ from service.models import (
     Comment,
 )
 from service.policy import Status
+from service.webhooks import outbox
 
 BULK_MOST = 500
 _CERTAIN_LATER = timedelta(hours=12)
@@ -150,6 +151,7 @@ def record(
         indexing.enter(connection, [one for one in unread if not current[one].due])
         _mark_threads(session, rows, current)
         _answer_objections(session, rows)
+        outbox.decided(connection, rows)
     return outcome
 
 

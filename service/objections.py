@@ -17,6 +17,7 @@ from service.db import insert_into, new_id, utc_now
 from service.errors import Forbidden, NotFound
 from service.models import AUTHOR_ACTOR, COMMENTS, OBJECTIONS
 from service.policy import Status
+from service.webhooks import outbox
 
 COUNT_MOST = 1000
 COMMENTS_MOST = 50
@@ -142,21 +143,25 @@ def _comment(session: Session, comment_id: str) -> _Objected | None:
 def _add(session: Session, row: _Objected, comment_id: str, reason: str, source: str) -> bool:
     """Insert it; false if this source has objected to this text before."""
     connection = session.connection()
+    objection = {
+        "id": new_id("obj"),
+        "site_id": row.site_id,
+        "comment_id": comment_id,
+        "comment_revision": row.revision,
+        "source": source,
+        "reason": reason,
+        "created_at": utc_now(),
+    }
     made = connection.scalar(
         insert_into(connection, OBJECTIONS)
-        .values(
-            id=new_id("obj"),
-            site_id=row.site_id,
-            comment_id=comment_id,
-            comment_revision=row.revision,
-            source=source,
-            reason=reason,
-            created_at=utc_now(),
-        )
+        .values(objection)
         .on_conflict_do_nothing()
         .returning(OBJECTIONS.c.id)
     )
-    return made is not None
+    if made is None:
+        return False
+    outbox.objected(connection, row.site_id, comment_id, objection)
+    return True
 
 
 def _view(row: Any) -> ObjectionView:

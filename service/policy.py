@@ -64,7 +64,8 @@ class Policy(BaseModel):
     spam. The thresholds follow from that (`Thresholds`). In the lists of phrases an entry
     between slashes is a pattern (`service.patterns`). A verified author is trusted after
     `trust_after` approved comments. With `storm_mode` the site looks at every comment first
-    while too much is odd at once (`service.storms`).
+    while too much is odd at once (`service.storms`). What a person decided is told to webhooks
+    after `undo_seconds`, and an author's e-mail and network address only with `share_personal`.
 
     Of a form's challenge: what was written in less than `write_seconds` is held, so is what
     shows none of `proof_of_work` while that is asked for, and with `forms_only` what shows no
@@ -90,6 +91,8 @@ class Policy(BaseModel):
     write_seconds: int = Field(2, ge=0, le=60)
     forms_only: bool = False
     proof_of_work: ProofOfWork = ProofOfWork.NEVER
+    undo_seconds: int = Field(5, ge=0, le=300)
+    share_personal: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> "Policy":

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from service.db import new_id, utc_now
 from service.errors import HamgateError, NotFound
+from service.events import EventType, ModelTold
 from service.models import ModelChange, ModelVersion, ShadowRuling, Site
+from service.webhooks import outbox
 
 if TYPE_CHECKING:  # the web processes list versions and never score
     from service.scoring import Tuning
@@ -249,19 +251,36 @@ def _change(
         raise Overtaken(f"version {site.model} scores by now, not {instead_of}")
     if actor == TRAINING and not site.promotes:
         raise Overtaken("a person has stopped promotions by training")
-    session.add(
-        ModelChange(
-            id=new_id("mch"),
-            site_id=site_id,
-            old_number=site.model,
-            number=number,
-            actor=actor,
-            reason=reason,
-            is_rollback=is_rollback,
-            changed_at=utc_now(),
-        )
+    change = ModelChange(
+        id=new_id("mch"),
+        site_id=site_id,
+        old_number=site.model,
+        number=number,
+        actor=actor,
+        reason=reason,
+        is_rollback=is_rollback,
+        changed_at=utc_now(),
     )
+    session.add(change)
+    _tell(session, change)
     site.model = number
     site.thresholds = None  # they were chosen for the other one
     if actor != TRAINING:
         site.promotes = True
+
+
+def _tell(session: Session, change: ModelChange) -> None:
+    """Tell the webhooks that another version scores."""
+    outbox.tell(
+        session.connection(),
+        EventType.MODEL_ROLLED_BACK if change.is_rollback else EventType.MODEL_PROMOTED,
+        change.site_id,
+        lambda site: ModelTold(
+            site=site,
+            old_version=change.old_number,
+            version=change.number,
+            actor=change.actor,
+            reason=change.reason,
+        ),
+        change.changed_at,
+    )

@@ -17,6 +17,7 @@ from service.models import Decision
 from service.moderation import Ballot, DecisionView
 from service.policy import Status
 from service.sites import Scope, SiteView
+from service.webhooks import endpoints
 
 ORIGIN = "https://blog.example.org"
 PAGE = f"{ORIGIN}/first-post"
@@ -179,3 +180,11 @@ def decide(
         ]
         outcome = moderation.record(session, ballots)
     assert all(isinstance(entry, DecisionView) for entry in outcome)
+
+
+def make_endpoint(database: Database, site: SiteView, **changes: Any) -> tuple[str, str]:
+    """Make an endpoint that wants all events, and give its id and its secret."""
+    given = {"url": "https://hooks.example.org/in", "check": str, "actor": "operator", **changes}
+    with database.transaction() as session:
+        endpoint, secret = endpoints.create(session, site.id, **given)
+    return endpoint.id, secret

@@ -30,11 +30,13 @@ _SWITCHES = {
     "storm_mode": "In a storm, when too much is odd at once, every comment waits for a person",
     "forms_only": "What comes past the comment form, straight to the API, waits for a person",
     "trust_approved_authors": "Authors with a verified e-mail and approved comments are trusted",
+    "share_personal": "Webhooks that ask for it are told e-mail and network addresses",
 }
 _NUMBERS = {
     "max_links": ("More links than this are held", 0, 1000),
     "write_seconds": ("Comments written in fewer seconds than this are held", 0, 60),
     "trust_after": ("Approved comments before an author is trusted", 1, 100),
+    "undo_seconds": ("Seconds in which a decision can be undone before webhooks are told", 0, 300),
 }
 _CHOICES = {
     "proof_of_work": (

@@ -40,14 +40,29 @@ from service.models.search import (
 )
 from service.models.sites import SITES, ApiKey, SettingChange, Site
 from service.models.storms import STORMS, Storm
+from service.models.webhooks import (
+    ATTEMPTS,
+    DELIVERIES,
+    ENDPOINTS,
+    EVENTS,
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    Endpoint,
+    Event,
+)
 
 __all__ = [
+    "ATTEMPTS",
     "AUTHOR_ACTOR",
     "BANDS",
     "CAMPAIGNS",
     "COMMENTS",
     "DECISIONS",
+    "DELIVERIES",
+    "ENDPOINTS",
     "ENTRIES",
+    "EVENTS",
     "FILL",
     "FILTERS",
     "FILTERS_MOST",
@@ -59,10 +74,15 @@ __all__ = [
     "THREADS",
     "VERIFIED_AUTHORS",
     "ApiKey",
+    "Attempt",
     "Campaign",
     "CampaignBand",
     "Comment",
     "Decision",
+    "Delivery",
+    "DeliveryStatus",
+    "Endpoint",
+    "Event",
     "Id",
     "Json",
     "JsonOrNull",
