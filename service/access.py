@@ -74,7 +74,7 @@ class Access:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._proxies = settings.trusted_proxies
-        self.seals = Seals(settings.signing_key())
+        self.seals = Seals(settings.signing_key(), settings.previous_signing_key())
         self._database = database
         self._sites: _Memory[SiteView] = _Memory()
         self._keys: _Memory[KeyView] = _Memory()

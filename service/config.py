@@ -35,6 +35,8 @@ from service.values import (
 
 # sun_path of a Unix socket holds 108 bytes with its terminator (unix(7)).
 _SOCKET_PATH_BYTES = 100
+# In the home, where no secret is set: the one that signs, and the one that signed before it.
+SECRET_FILES = ("secret", "secret.previous")
 
 
 class Settings(BaseModel):
@@ -60,6 +62,13 @@ class Settings(BaseModel):
     )
     secret: str = Field(
         "", description="Signs receipts, ≥ 32 characters; default a file made in HAMGATE_HOME."
+    )
+    secret_previous: str = Field(
+        "", description="The secret before a change: what it signed stays good while this is set."
+    )
+    postgres_programs: AbsolutePath | None = Field(
+        None,
+        description="Folder of pg_dump and pg_restore for backups; default PATH and Debian's.",
     )
     trusted_proxies: Networks = Field(
         (), description="Networks (CIDR, commas between) whose X-Forwarded-For is believed."
@@ -196,13 +205,27 @@ class Settings(BaseModel):
         """
         if self.secret:
             return self.secret.encode()
-        path = self.home / "secret"
+        path = self.home / SECRET_FILES[0]
         try:
             if not path.exists():
                 _write_once(path, secrets.token_urlsafe(48))
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(f"cannot read or make {path}: {error.strerror}") from error
+
+    def previous_signing_key(self) -> bytes | None:
+        """Give the secret that signed before the last change; `None` once it is to be forgotten.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        if self.secret or self.secret_previous:
+            return self.secret_previous.encode() or None
+        path = self.home / SECRET_FILES[1]
+        try:
+            return path.read_bytes() if path.exists() else None
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -222,7 +245,7 @@ VARIABLES: Mapping[str, str] = {
     for name in Settings.model_fields
 }
 # Those that may come from a file, and whose value is never shown.
-SECRETS = {"secret", "database_url", "redis_url", "oidc_client_secret"}
+SECRETS = {"secret", "secret_previous", "database_url", "redis_url", "oidc_client_secret"}
 _TOGETHER = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
 
 
@@ -254,8 +277,11 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
                 faults.append(f"{variable}: cannot read {value}: {error.strerror}")
         else:
             values[name] = value
-    if "secret" in values and len(values["secret"]) < 32:
-        faults.append("HAMGATE_SECRET is too short: at least 32 characters")
+    faults += [
+        f"HAMGATE_{name.upper()} is too short: at least 32 characters"
+        for name in ("secret", "secret_previous")
+        if name in values and len(values[name]) < 32
+    ]
     names = {name: variable for variable, name in VARIABLES.items()}
     faults += _sign_on_faults(values, names)
     try:

@@ -43,7 +43,10 @@ _POSTGRES_SESSION = {
     "tcp_user_timeout": 10_000,
     "timezone": "UTC",
 }
+# What the connections of servers, workers and commands are called in pg_stat_activity.
+APPLICATION = "hamgate"
 _POSTGRES_CONNECTION = {
+    "application_name": APPLICATION,
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 2,

@@ -59,6 +59,36 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
         engine.dispose()
 
 
+def remove(settings: Settings) -> None:
+    """Remove every table of the ledger, with all that is in them.
+
+    Raises:
+        Unavailable: the database cannot be reached or written; nothing was removed.
+        ConfigError: the ledger is at a revision of a newer version.
+    """
+    migrate(settings, "base")
+    engine = make_engine(settings)
+    try:
+        with unavailable(), engine.begin() as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+    finally:
+        engine.dispose()
+
+
+def revision(settings: Settings) -> str | None:
+    """Give the revision the ledger is at; `None` without tables.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    engine = make_engine(settings)
+    try:
+        with unavailable(), engine.connect() as connection:
+            return _revision(connection)
+    finally:
+        engine.dispose()
+
+
 def is_current(settings: Settings) -> bool:
     """Whether the ledger is at the newest revision.
 

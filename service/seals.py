@@ -14,10 +14,11 @@ _DIGITS_MOST = 11  # up to the year 5138, which `datetime` still knows
 
 
 class Seals:
-    """Signs and checks with one secret."""
+    """Signs with one secret, and checks with the one before it too, as long as that is kept."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, previous: bytes | None = None) -> None:
         self._key = hashlib.sha256(secret).digest()
+        self._before = None if previous is None else hashlib.sha256(previous).digest()
 
     def mac(self, purpose: str, text: str) -> str:
         """Sign a text.
@@ -26,20 +27,13 @@ class Seals:
             purpose: 1 to 16 ASCII characters.
             text: what is signed.
         """
-        # BLAKE2b with a key is a MAC (RFC 7693), in one call.
-        mac = hashlib.blake2b(
-            text.encode("utf-8", "replace"),
-            key=self._key,
-            digest_size=24,
-            person=purpose.encode(),
-        )
-        return base64.urlsafe_b64encode(mac.digest()).decode()
+        return _mac(self._key, purpose, text)
 
     def is_mac(self, shown: str, purpose: str, text: str) -> bool:
         """Whether what was shown is the signature of a text, in a time that tells nothing."""
-        return hmac.compare_digest(
-            shown.encode("utf-8", "replace"), self.mac(purpose, text).encode()
-        )
+        keys = (self._key,) if self._before is None else (self._key, self._before)
+        given = shown.encode("utf-8", "replace")
+        return any(hmac.compare_digest(given, _mac(key, purpose, text).encode()) for key in keys)
 
     def seal(self, purpose: str, text: str) -> str:
         """Give a text together with its signature; it may stand in a URL if the text may."""
@@ -73,6 +67,14 @@ class Seals:
         if not self.is_mac(mac, _AUTHOR, _author(seconds, site_id, email)):
             return None
         return datetime.fromtimestamp(seconds, UTC)
+
+
+def _mac(key: bytes, purpose: str, text: str) -> str:
+    # BLAKE2b with a key is a MAC (RFC 7693), in one call.
+    mac = hashlib.blake2b(
+        text.encode("utf-8", "replace"), key=key, digest_size=24, person=purpose.encode()
+    )
+    return base64.urlsafe_b64encode(mac.digest()).decode()
 
 
 def _author(seconds: int, site_id: str, email: str) -> str:

@@ -22,6 +22,7 @@ BROAD_HANDLERS = {
 # Who may read the environment: the edges that make the settings, and those that start programs.
 ENVIRONMENT_READERS = {
     "service/app.py",
+    "service/backups/postgres.py",
     "service/cli/__init__.py",
     "service/cli/opening.py",
     "service/up.py",

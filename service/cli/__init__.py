@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.cli.backup import backup, restore
 from service.cli.model import model
 from service.cli.moderator import moderator
 from service.cli.opening import open_database, with_settings
 from service.cli.policy import policy
+from service.cli.secret import secret
 from service.cli.settings import show_settings
 from service.config import Settings
 from service.errors import HamgateError, Invalid, Unavailable
@@ -55,9 +57,12 @@ def hamgate() -> None:
     """
 
 
+hamgate.add_command(backup)
 hamgate.add_command(model)
 hamgate.add_command(moderator)
 hamgate.add_command(policy)
+hamgate.add_command(restore)
+hamgate.add_command(secret)
 hamgate.add_command(show_settings)
 
 

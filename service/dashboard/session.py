@@ -3,7 +3,6 @@
 The one rule: a site one is not a member of is not there.
 """
 
-import hmac
 import re
 import secrets
 from typing import cast
@@ -18,6 +17,7 @@ from service.moderators import Person, Role, fold
 from service.sites import SiteView
 
 _COOKIE_SECONDS = 90 * 86400
+_CSRF, _DEVICE = "hamgate csrf", "hamgate device"
 _DEVICE_SECONDS = 365 * 86400
 _UNASKED = object()
 # Where a sign-in may lead: a page of the dashboard, never another host.
@@ -85,7 +85,8 @@ def start(answer: Response, cookie: str, email: str) -> Response:
             moderators.sign_out(session, before)
     _set(answer, _name(), cookie, _COOKIE_SECONDS)
     mark = secrets.token_urlsafe(12)
-    _set(answer, _name("device"), f"{mark}.{_device_mac(mark, email)}", _DEVICE_SECONDS)
+    mac = here().access.mac(_DEVICE, _device_text(mark, email))
+    _set(answer, _name("device"), f"{mark}.{mac}", _DEVICE_SECONDS)
     return answer
 
 
@@ -108,7 +109,7 @@ def lent(of: str) -> str:
 def device(email: str) -> str | None:
     """Give what marks this browser, if this account was used in it before."""
     mark, _, mac = flask.request.cookies.get(_name("device"), "").partition(".")
-    if mark and hmac.compare_digest(mac.encode(), _device_mac(mark, email).encode()):
+    if mark and here().access.seals.is_mac(mac, _DEVICE, _device_text(mark, email)):
         return mark
     return None
 
@@ -119,7 +120,8 @@ def csrf_token() -> str:
     Salted, so that it differs on each page and compression tells nothing of it (BREACH).
     """
     salt = secrets.token_hex(8)
-    return f"{salt}.{_csrf_mac(salt, _bound_to() or _new_browser())}"
+    mac = here().access.mac(_CSRF, f"{salt}:{_bound_to() or _new_browser()}")
+    return f"{salt}.{mac}"
 
 
 def is_csrf_token(token: str) -> bool:
@@ -128,7 +130,7 @@ def is_csrf_token(token: str) -> bool:
     bound_to = _bound_to()
     if bound_to is None:
         return False
-    return hmac.compare_digest(mac.encode(), _csrf_mac(salt, bound_to).encode())
+    return here().access.seals.is_mac(mac, _CSRF, f"{salt}:{bound_to}")
 
 
 def keep_browser(answer: Response) -> None:
@@ -155,12 +157,8 @@ def _new_browser() -> str:
     return value
 
 
-def _csrf_mac(salt: str, bound_to: str) -> str:
-    return here().access.mac("hamgate csrf", f"{salt}:{bound_to}")
-
-
-def _device_mac(mark: str, email: str) -> str:
-    return here().access.mac("hamgate device", f"{mark}:{fold(email)}")
+def _device_text(mark: str, email: str) -> str:
+    return f"{mark}:{fold(email)}"
 
 
 def _over_https() -> bool:

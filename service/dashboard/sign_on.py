@@ -231,8 +231,7 @@ def _signed(trip: _Trip) -> str:
 
 def _read(cookie: str) -> _Trip | None:
     text, _, mac = cookie.partition(".")
-    expected = here().access.mac(_PURPOSE, text)
-    if not hmac.compare_digest(mac.encode("utf-8", "replace"), expected.encode()):
+    if not here().access.seals.is_mac(mac, _PURPOSE, text):
         return None
     state, nonce, verifier, back, session_id, expires = json.loads(base64.urlsafe_b64decode(text))
     return _Trip(

@@ -1,0 +1,121 @@
+"""What tables hold, as numbers that can be compared: rows counted, and their content hashed.
+
+The one rule: the hash of a table is the sum of the hashes of its rows, so it is the same in
+whatever order a database gives them, and takes no sorting. It tells a damaged copy from a whole
+one; against forgery an archive has its SHA-256.
+"""
+
+import hashlib
+import json
+import sqlite3 as driver
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Select, literal_column, select, table
+from sqlalchemy.dialects import sqlite
+
+_BYTES = 16
+_MODULUS = 1 << (8 * _BYTES)
+_TOLD_EVERY = 20_000
+
+Told = Callable[[int], None]
+"""Told how many rows were read since it was told last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A table's rows and the sum of their hashes, in hexadecimal digits."""
+
+    rows: int
+    content: str
+
+
+def differences(wanted: Mapping[str, Sum], found: Mapping[str, Sum]) -> list[str]:
+    """Give the tables that are not the same on both sides, sorted; empty if all are."""
+    return sorted(
+        name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
+    )
+
+
+def of_sqlite(connection: driver.Connection, told: Told = lambda rows: None) -> dict[str, Sum]:
+    """Give the sums of all tables; those behind an index of words are among them.
+
+    Args:
+        connection: with a transaction open, if others write meanwhile.
+        told: for a progress bar.
+    """
+    names = [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+        )
+    ]
+    return {name: _of_sqlite_table(connection, name, told) for name in names}
+
+
+def of_postgres(
+    connection: psycopg.Connection[tuple[Any, ...]], told: Told = lambda rows: None
+) -> dict[str, Sum]:
+    """Give the sums of all tables of the current schema, worked out by the server.
+
+    Args:
+        connection: with a transaction open that sees one snapshot, if others write meanwhile.
+        told: for a progress bar.
+    """
+    # All that decides how a value is written.
+    connection.execute(
+        "SELECT set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),"
+        " set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true),"
+        " set_config('statement_timeout', '0', true)"
+    )
+    names = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
+    ).fetchall()
+    found = {}
+    for (name,) in names:
+        ((count, high, low),) = connection.execute(_POSTGRES_SUM.format(sql.Identifier(name)))
+        content = ((int(high) << 64) + int(low)) % _MODULUS
+        found[name] = Sum(count, f"{content:0{2 * _BYTES}x}")
+        told(count)
+    return found
+
+
+# A row as text, its SHA-256, and of that the first two words; bit(64) becomes a signed number,
+# which sums as well as any.
+_POSTGRES_SUM = sql.SQL(
+    "SELECT count(*),"
+    " coalesce(sum(('x' || substr(hash, 1, 16))::bit(64)::bigint), 0),"
+    " coalesce(sum(('x' || substr(hash, 17, 16))::bit(64)::bigint), 0)"
+    " FROM (SELECT encode(sha256(convert_to(one::text, 'UTF8')), 'hex') AS hash"
+    " FROM {} AS one) AS hashed"
+)
+
+
+def everything(name: str) -> str:
+    """Give the statement that reads a table of SQLite, whatever its name."""
+    query: Select[Any] = select(literal_column("*")).select_from(table(name))
+    return str(query.compile(dialect=sqlite.dialect()))
+
+
+def _of_sqlite_table(connection: driver.Connection, name: str, told: Told) -> Sum:
+    count = total = 0
+    # JSON and not repr, which depends on Python's version for letters it does not know.
+    encode = json.JSONEncoder(default=_written).encode
+    for row in connection.execute(everything(name)):
+        digest = hashlib.blake2b(encode(row).encode(), digest_size=_BYTES).digest()
+        total += int.from_bytes(digest, "big")
+        count += 1
+        if count % _TOLD_EVERY == 0:
+            told(_TOLD_EVERY)
+    told(count % _TOLD_EVERY)
+    return Sum(count, f"{total % _MODULUS:0{2 * _BYTES}x}")
+
+
+def _written(value: object) -> dict[str, str]:
+    if not isinstance(value, bytes):
+        raise TypeError(f"SQLite has no {type(value)}")
+    return {"hex": value.hex()}
