@@ -1,5 +1,6 @@
 """Where webhooks may go, as far as it can be said without asking where a name leads."""
 
+import logging
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from service import destinations
 from service.config import Settings, from_environ
 from service.destinations import Destination, Refused
+from service.errors import Invalid
 from tests import forbidden
 
 DEFAULT = from_environ({})
@@ -107,6 +109,20 @@ def test_other_ports_have_to_be_opened_together_with_a_network(port: int) -> Non
 )
 def test_the_log_can_say_why(url: str, detail: str) -> None:
     assert detail in why_not(url)
+
+
+def test_who_registers_is_told_the_same_whatever_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "service.destinations")
+    told = set()
+    for url in ("https://127.0.0.1/", "http://example.com/", "x\n", "https://db/"):
+        with pytest.raises(Invalid) as refusal:
+            destinations.usable(url, DEFAULT)
+        told |= {(error.pointer, error.message) for error in refusal.value.errors}
+
+    assert told == {("/url", "this address cannot be used for webhooks")}
+    assert len(caplog.messages) == 4
+    assert caplog.messages[0].endswith("127.0.0.1 is not public")
+    assert destinations.usable("https://Example.com", DEFAULT) == "https://example.com/"
 
 
 def test_no_form_of_an_address_inside_is_let_through() -> None:
