@@ -1,7 +1,8 @@
 """Plain builders: what tests are about, made with one call each."""
 
 import random
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -115,6 +116,14 @@ def faults(answer: TestResponse) -> dict[str, str]:
     """Give the message to each field that a 422 names, by pointer."""
     assert answer.status_code == 422, answer.text
     return {fault["pointer"]: fault["message"] for fault in json_of(answer)["errors"]}
+
+
+def wait_until(true: Callable[[], object], within_seconds: float, otherwise: str = "") -> None:
+    """Wait until something is true; the test fails if it never is."""
+    deadline = time.monotonic() + within_seconds
+    while not true():
+        assert time.monotonic() < deadline, otherwise or "not in time"
+        time.sleep(0.1)
 
 
 _TALK = """

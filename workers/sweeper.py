@@ -9,7 +9,7 @@ import logging
 import os
 import time
 
-from service import indexing, learning, moderation, storms
+from service import indexing, learning, moderation, pulse, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _RING_AFTER_SECONDS = 0.5
 _RESCUE_AFTER_SECONDS = 3.0
 _WATCH_SECONDS = 15.0
+_BEAT_SECONDS = 15.0
 # Of each look, what was there before the index of words is entered for no longer than this.
 _FILL_SECONDS = 0.25
 
@@ -28,8 +29,11 @@ _FILL_SECONDS = 0.25
 def run() -> None:
     """Look again and again, until the process is ended."""
     here = context.current()
-    look_at = watch_at = time.monotonic()
+    look_at = watch_at = beat_at = time.monotonic()
     while True:
+        if time.monotonic() >= beat_at:
+            beat_at = time.monotonic() + _BEAT_SECONDS
+            pulse.beat(here.settings)
         try:
             sweep(here.database)
             fill_index(here.database)

@@ -108,6 +108,20 @@ def worker(settings: Settings) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "workers"])
 
 
+@hamgate.command(short_help="Say whether the part on this machine lives.")
+@click.argument("part", type=click.Choice(["web", "worker"]), default="web")
+@with_settings
+def probe(settings: Settings, part: str) -> None:
+    """Say by the exit code whether the web server or the worker on this machine lives: 0 is yes.
+
+    For whoever starts again what hangs. It asks neither the database nor Redis.
+    """
+    from service import loopback, pulse
+
+    lives = loopback.answers(settings) if part == "web" else pulse.beats(settings)
+    sys.exit(0 if lives else 1)
+
+
 def _look_at_database(settings: Settings) -> None:
     """Warn of a database that will not do; in a child, since Alembic need not stay in memory.
 

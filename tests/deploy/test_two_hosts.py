@@ -12,16 +12,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service import config, schema
 from service.db import Database
 from service.sites import SiteView
-from tests.cast import HAM, decisions_by_comment, make_comments, make_site, open_ledger
+from tests.cast import (
+    HAM,
+    decisions_by_comment,
+    make_comments,
+    make_site,
+    open_ledger,
+    wait_until,
+)
 from tests.deploy import network
 from tests.deploy.network import HUB_ADDRESS, Network
 from tests.deploy.servers import ROOT, Servers
@@ -103,13 +109,6 @@ def ledger(hosts: Hosts) -> Iterator[Database]:
     opened = open_ledger(settings)
     yield opened
     opened.close()
-
-
-def wait_until(true: Callable[[], Any], within_seconds: float, what: str) -> None:
-    deadline = time.monotonic() + within_seconds
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 class Feed:
