@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test browser bench pictures lock clean help
+.PHONY: run test debian bench pictures lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -12,16 +12,21 @@ help:            ## list the targets
 run: $(VENV)/.run     ## start Hamgate on this machine
 	@exec $(BIN)/hamgate up
 
-test: $(VENV)/.dev browser     ## format, lint, types, import contracts, tests
+test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
-# Elsewhere the tests in a browser are skipped and say so; where CI is set they may not be.
-browser:
-	@[ -z "$$CI" ] || command -v chromium || { apt-get -q update && apt-get -qy install chromium; }
+# What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
+# say so; where CI is set they may not be.
+DEBIAN := chromium nginx-light iproute2 systemd util-linux
+PROGRAMS := chromium nginx ip systemd-analyze unshare
+
+debian:
+	@[ -z "$$CI" ] || which $(PROGRAMS) >/dev/null || \
+	  { apt-get -q update && apt-get -qy install --no-install-recommends $(DEBIAN); }
 
 bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
 	$(BIN)/python -m tests.bench
