@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from service import budgets, judging, moderation, versions
+from service import budgets, forgetting, judging, moderation, versions
 from service.budgets import Expectation
 from service.db import Database, utc_now
 from service.judging import Judgement, Rulebook
@@ -180,6 +180,7 @@ def _recent(site_id: str, since: datetime, *columns: Any) -> Any:
         COMMENTS.c.site_id == site_id,
         COMMENTS.c.created_at >= since,
         COMMENTS.c.status != Status.DELETED,
+        forgetting.has_text(),
     )
 
 

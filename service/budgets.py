@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, aliased
 
-from service import judging, moderation, sites
+from service import forgetting, judging, moderation, sites
 from service.db import Database, utc_now
 from service.judging import Rulebook
 from service.models import COMMENTS, DECISIONS, SITES, Site, is_automatic
@@ -173,6 +173,7 @@ def population(session: Session, site_id: str) -> Population:
             COMMENTS.c.site_id == site_id,
             COMMENTS.c.status.in_((Status.APPROVED, Status.SPAM, Status.PENDING)),
             COMMENTS.c.created_at >= utc_now() - timedelta(days=_POPULATION_DAYS),
+            forgetting.has_text(),
         )
         .order_by(COMMENTS.c.id.desc())
         .limit(_POPULATION_MOST)

@@ -111,6 +111,27 @@ class Settings(BaseModel):
     edit_seconds: int = Field(
         900, ge=0, le=604_800, description="How long authors may edit a comment; 0 for never."
     )
+    keep_address_hours: int = Field(
+        24, ge=1, le=876_000, description="After so long only the network of an address is kept."
+    )
+    keep_spam_days: int = Field(
+        90, ge=1, le=36_500, description="How long texts and authors of spam are kept."
+    )
+    keep_deleted_days: int = Field(
+        30, ge=1, le=36_500, description="The same of what was deleted or withdrawn."
+    )
+    keep_campaign_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        description="How long near-duplicates are known after the last of them.",
+    )
+    keep_event_days: int = Field(
+        30, ge=1, le=36_500, description="How long events and their deliveries are kept."
+    )
+    keep_attempt_days: int = Field(
+        30, ge=1, le=36_500, description="How long the log of attempts to deliver is kept."
+    )
     classify_batch: int = Field(256, ge=1, le=2000, description="Comments scored in one call.")
     classify_lease_seconds: int = Field(
         10, ge=2, le=600, description="How long a worker may hold a batch before it is retried."

@@ -261,7 +261,13 @@ def make_engine(settings: Settings) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so, see _begin_sqlite
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={_SQLITE_BUSY_MS}", "synchronous=FULL", "foreign_keys=ON"):
+    # With secure_delete what is forgotten is overwritten, and not only marked as free.
+    for pragma in (
+        f"busy_timeout={_SQLITE_BUSY_MS}",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     _use_wal(cursor)
     cursor.close()

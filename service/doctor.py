@@ -21,7 +21,7 @@ import redis
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import jobs, labels, loopback, moderation, schema, sites
+from service import jobs, labels, loopback, moderation, retention, schema, sites
 from service.config import Settings
 from service.db import Database, db_now, new_id, utc_now
 from service.errors import HamgateError, ProviderFault
@@ -98,6 +98,7 @@ def examine(settings: Settings) -> list[Finding]:
         found.append(_guarded("clock", _clock, settings))
         found.append(_guarded("sites", _sites, settings))
         found.append(_guarded("learning", _learning, settings))
+        found.append(_guarded("privacy", _privacy, settings))
     found.append(_guarded("redis", _redis, settings))
     found.append(_guarded("model", _model, settings))
     if found[1].grade is not Grade.FAIL:
@@ -178,6 +179,22 @@ def _learning(settings: Settings) -> Finding:
             remedy = f"look at them, then hamgate model release {slug} {actor}"
             return Finding("learning", Grade.WARN, message, remedy)
     return Finding("learning", Grade.OK, f"{trusted} labels, none in quarantine")
+
+
+def _privacy(settings: Settings) -> Finding:
+    """Say how long what is kept, and whether the sweeper keeps up with forgetting."""
+    with _ledger(settings) as database, database.reading() as session:
+        since = retention.overdue(session, settings)
+    if since is not None:
+        message = (
+            f"addresses since {since:%Y-%m-%d} are whole still; the sweeper works through them"
+        )
+        return Finding("privacy", Grade.WARN, message, "hamgate worker, whose sweeper forgets")
+    message = (
+        f"addresses are whole for {settings.keep_address_hours} h, spam is kept for"
+        f" {settings.keep_spam_days} days, what was deleted for {settings.keep_deleted_days}"
+    )
+    return Finding("privacy", Grade.OK, message)
 
 
 def _redis(settings: Settings) -> Finding:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, FromClause, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from service import forgetting
 from service.db import new_id, utc_now
 from service.errors import NotFound
 from service.models import (
@@ -250,6 +251,7 @@ def _all(session: Session, site_id: str) -> list[Labelled]:
             _is_human(),
             DECISIONS.c.comment_revision == COMMENTS.c.revision,
             or_(DECISIONS.c.status == Status.APPROVED, DECISIONS.c.status == Status.SPAM),
+            forgetting.has_text(),
             ~overruled,
         )
         .order_by(DECISIONS.c.decided_at, DECISIONS.c.id)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from service import indexing
+from service import forgetting, indexing
 from service.db import UtcDateTime, db_now, new_id, utc_now
 from service.errors import HamgateError, NotFound, Stale
 from service.models import (
@@ -286,6 +286,7 @@ class _Current:
     revision: int
     created_at: datetime
     due: bool
+    has_text: bool
 
 
 def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str, _Current]:
@@ -303,6 +304,7 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
             Comment.revision,
             Comment.created_at,
             Comment.classify_at.is_not(None),
+            forgetting.has_text(),
         )
         .where(Comment.id.in_(ids))
         .order_by(Comment.id)
@@ -311,8 +313,7 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
     if site_id is not None:
         query = query.where(Comment.site_id == site_id)
     return {
-        row[0]: _Current(row[1], row[2], Status(row[3]), row[4], row[5], row[6], row[7])
-        for row in session.execute(query)
+        row[0]: _Current(row[1], row[2], Status(row[3]), *row[4:]) for row in session.execute(query)
     }
 
 
@@ -362,6 +363,8 @@ def _refusal(ballot: Ballot, found: _Current | None) -> HamgateError | None:
         )
     if found.status is Status.DELETED and ballot.undoes is None:
         return Stale("it is deleted, and nobody decides on it any more", version=found.version)
+    if not found.has_text and ballot.status is not Status.DELETED:
+        return Stale("its text was forgotten, and nobody can judge it", version=found.version)
     if ballot.actor == POLICY_ACTOR and not found.due:
         return Stale("it was decided already", version=found.version)
     return None

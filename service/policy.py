@@ -171,7 +171,7 @@ class Signals:
 
     Attributes:
         email: the normalised e-mail address.
-        address: the client's IP address, `None` if unknown.
+        address: the client's IP address, or the network that was kept of it; `None` if unknown.
         name: the author's, as written.
         text: name and body, as written.
         words: the casefolded words of them, single spaces between and around.
@@ -222,8 +222,12 @@ def banned(signals: Signals, policy: Policy) -> Ruling | None:
     if _folded(signals.name) in policy._names or policy._name_patterns.first(signals.name):
         return Ruling(Status.REJECTED, "banned", "this author's name is banned on the site")
     if policy.banned_networks and signals.address is not None:
-        address = ipaddress.ip_address(signals.address)
-        if any(address in network for network in policy.banned_networks):
+        # Of a comment that is judged again later, only its network may be known.
+        known = ipaddress.ip_network(signals.address)
+        if any(
+            known.network_address in network and known.prefixlen >= network.prefixlen
+            for network in policy.banned_networks
+        ):
             return Ruling(Status.REJECTED, "banned", "this network address is banned on the site")
     return None
 

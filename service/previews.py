@@ -48,7 +48,7 @@ def ask(session: Session, site_id: str, policy: Policy, number: int | None = Non
         number: the proposed version; `None` for the present one.
     """
     preview_id = new_id("pre")
-    session.execute(delete(Preview).where(Preview.asked_at < utc_now() - _KEPT_FOR))
+    forget_old(session, utc_now())
     session.add(
         Preview(
             id=preview_id,
@@ -77,3 +77,15 @@ def get(session: Session, site_id: str, preview_id: str) -> PreviewView:
     return PreviewView(
         row.id, Policy.model_validate(row.policy), row.number, row.answer, row.asked_at
     )
+
+
+def has_old(session: Session, now: datetime) -> bool:
+    """Whether there are questions older than a day, whose answers quote comments."""
+    found = select(Preview.id).where(Preview.asked_at < now - _KEPT_FOR).limit(1)
+    return session.scalar(found) is not None
+
+
+def forget_old(session: Session, now: datetime) -> int:
+    """Forget questions older than a day, and give how many."""
+    gone = delete(Preview).where(Preview.asked_at < now - _KEPT_FOR).returning(Preview.id)
+    return len(session.scalars(gone).all())

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 
-from service import indexing, learning, moderation, pulse, storms
+from service import indexing, learning, moderation, pulse, retention, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -24,6 +24,8 @@ _WATCH_SECONDS = 15.0
 _BEAT_SECONDS = 15.0
 # Of each look, what was there before the index of words is entered for no longer than this.
 _FILL_SECONDS = 0.25
+# Every quarter of a minute old things are forgotten for no longer than this.
+_FORGET_SECONDS = 0.5
 
 
 def run() -> None:
@@ -41,6 +43,7 @@ def run() -> None:
                 watch_at = time.monotonic() + _WATCH_SECONDS
                 watch_for_storms(here.database)
                 tell_of_index(here.database)
+                retention.forget(here.database, here.settings, most_seconds=_FORGET_SECONDS)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + here.settings.train_look_seconds
                 look_for_labels(here)

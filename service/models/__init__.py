@@ -29,6 +29,7 @@ from service.models.learning import (
     ShadowRuling,
 )
 from service.models.objections import OBJECTIONS, Objection
+from service.models.retention import RETENTION_MARKS, RetentionMark
 from service.models.search import (
     ENTRIES,
     FILL,
@@ -68,6 +69,7 @@ __all__ = [
     "FILTERS_MOST",
     "OBJECTIONS",
     "POLICY_ACTOR",
+    "RETENTION_MARKS",
     "SHADOW_RULINGS",
     "SITES",
     "STORMS",
@@ -91,6 +93,7 @@ __all__ = [
     "ModelVersion",
     "Objection",
     "Preview",
+    "RetentionMark",
     "SavedFilter",
     "SearchEntry",
     "SearchFill",
