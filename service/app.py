@@ -19,6 +19,7 @@ from service.here import Here
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
+from service.renderings import Renderings
 
 if TYPE_CHECKING:
     from service.openid import Provider
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         limits=limiter,
         intake=Intake(database, limiter),
         challenges=Challenges(settings, doorbell),
+        renderings=Renderings(),
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     ).attach(app)

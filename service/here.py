@@ -13,6 +13,7 @@ from service.db import Database
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
+from service.renderings import Renderings
 
 if TYPE_CHECKING:  # imported for real only where the settings name a provider
     from service.openid import Provider
@@ -37,6 +38,7 @@ class Here:
     limits: Limits
     intake: Intake
     challenges: Challenges
+    renderings: Renderings
     waiting: Semaphore
     provider: "Provider | None"
 

@@ -87,22 +87,40 @@ def counts(session: Session, site_id: str, page_urls: Sequence[str]) -> dict[str
     return dict.fromkeys(page_urls, 0) | {wanted[row.id]: row.approved for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A hundred comments as they are shown, each before its replies.
+
+    Attributes:
+        comments: those.
+        before: how many stand before them.
+        next: the cursor of the next page; `None` at the end.
+    """
+
+    comments: list[Shown]
+    before: int
+    next: str | None
+
+
 def page(
-    session: Session, thread: Mark, order: Order, after: str | None = None
-) -> tuple[list[Shown], str | None]:
-    """Give a hundred comments as they are shown, each before its replies.
+    session: Session,
+    thread: Mark,
+    order: Order,
+    *,
+    after: str | None = None,
+    at: str | None = None,
+) -> Page:
+    """Give a page of a thread.
 
     Args:
         session: for reading.
         thread: which.
         order: of the comments that answer no other.
         after: the cursor of the page before.
-
-    Returns:
-        The comments, and the cursor of the next page; `None` at the end.
+        at: a comment that is to be on it, instead.
 
     Raises:
-        NotFound: the cursor's comment is not public any more.
+        NotFound: the cursor's comment is not public any more, or that one.
     """
     rows = session.execute(
         select(COMMENTS.c.id, COMMENTS.c.parent_id, COMMENTS.c.status)
@@ -111,14 +129,26 @@ def page(
     ).all()
     places = _arrange([(row.id, row.parent_id, row.status) for row in rows], order)
     start = 0
-    if after is not None:
-        known = {place[0]: number for number, place in enumerate(places, 1)}
-        if after not in known:
+    wanted = after or at
+    if wanted is not None:
+        known = {place[0]: number for number, place in enumerate(places)}
+        if wanted not in known:
             raise NotFound("the comments have changed; read them from the beginning")
-        start = known[after]
+        start = known[wanted] + 1 if after else known[wanted] // PAGE * PAGE
     picked = places[start : start + PAGE]
     more = picked[-1][0] if start + PAGE < len(places) else None
-    return _with_texts(session, picked), more
+    return Page(_with_texts(session, picked), start, more)
+
+
+def name_of(session: Session, thread: Mark, comment_id: str) -> str | None:
+    """Give who wrote a comment of a thread; `None` if it is not public there."""
+    return session.scalar(
+        select(COMMENTS.c.name).where(
+            COMMENTS.c.id == comment_id,
+            COMMENTS.c.thread_id == thread.thread_id,
+            COMMENTS.c.status == Status.APPROVED,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

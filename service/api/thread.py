@@ -1,14 +1,9 @@
 """What readers of a page ask: its comments, their number, and how a text will look.
 
 The one rule: a page of comments is rendered once for each change of its thread and then kept as
-bytes. Whether it changed is one look by id, so no process has to be told by another.
+bytes (`service.renderings`). Whether it changed is one look by id.
 """
 
-import gzip
-import hashlib
-import threading
-from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -22,10 +17,10 @@ from service.api.openapi import operation
 from service.api.schemas import Answer, Blank, Body, Line, PageUrl, Request
 from service.here import here
 from service.reading import COUNTS_MOST, Mark, Order
+from service.renderings import Rendering
 
 blueprint = flask.Blueprint("thread", __name__)
 
-_KEPT_MOST_BYTES = 32 << 20
 _ANYBODY = "Anybody; a page's script only from the site's origins."
 
 
@@ -38,6 +33,9 @@ class ThreadQuery(Request):
     )
     after: Blank[Annotated[Line, Field(max_length=30)]] = Field(
         None, description="`next` of the page before."
+    )
+    at: Blank[Annotated[Line, Field(max_length=30)]] = Field(
+        None, description="Id of a comment; instead of `after`, gives the page that it is on."
     )
 
 
@@ -60,7 +58,9 @@ class Thread(Answer):
     page_url: str
     title: str | None
     closed: bool
+    version: int = Field(description="Grows with each change of what is public.")
     count: int = Field(description="How many comments are public.")
+    before: int = Field(description="How many of them stand before these.")
     comments: list[PublicComment]
     next: str | None = Field(description="`after` of the next page; `null` at the end.")
     edit_seconds: int = Field(description="How long authors may edit; 0 for never.")
@@ -92,42 +92,6 @@ class Rendered(Answer):
     html: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    plain: bytes
-    packed: bytes
-    digest: str
-
-
-class _Pages:
-    """The pages of comments that were rendered last, up to 32 MB of them, newest kept."""
-
-    def __init__(self) -> None:
-        self._pages: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, ...]) -> _Kept | None:
-        with self._lock:
-            found = self._pages.get(key)
-            if found is not None:
-                self._pages.move_to_end(key)
-            return found
-
-    def keep(self, key: tuple[str, ...], page: _Kept) -> None:
-        with self._lock:
-            if key in self._pages:
-                return
-            self._pages[key] = page
-            self._bytes += len(page.plain) + len(page.packed)
-            while self._bytes > _KEPT_MOST_BYTES:
-                _, old = self._pages.popitem(last=False)
-                self._bytes -= len(old.plain) + len(old.packed)
-
-
-_pages = _Pages()
-
-
 @blueprint.get("/sites/<site>/thread")
 @operation(
     "Read a page's comments",
@@ -147,12 +111,8 @@ def show(site: str) -> Response:
     query = parsing.query(ThreadQuery)
     with here().database.reading() as session:
         thread = reading.mark(session, owner.id, query.page_url)
-    key = (thread.thread_id, str(thread.version), query.order, query.after or "")
-    page = _pages.get(key)
-    if page is None:
-        page = _render(thread, query)
-        _pages.keep(key, page)
-    return _conditional(page)
+    key = ("thread", thread, query.order, query.after, query.at)
+    return _conditional(here().renderings.get(key, lambda: _render(thread, query)))
 
 
 @blueprint.get("/sites/<site>/counts")
@@ -172,7 +132,7 @@ def counts(site: str) -> Response:
     with here().database.reading() as session:
         found = reading.counts(session, owner.id, wanted)
     told = Counts(counts={written: found[url] for written, url in zip(asked, wanted, strict=True)})
-    return _conditional(_pack(told))
+    return _conditional(Rendering.of(told.model_dump_json().encode()))
 
 
 @blueprint.post("/sites/<site>/markdown")
@@ -191,41 +151,36 @@ def preview(site: str) -> Response:
     return Response(html.model_dump_json(), 200, mimetype="application/json")
 
 
-def _render(thread: Mark, query: ThreadQuery) -> _Kept:
+def _render(thread: Mark, query: ThreadQuery) -> bytes:
     with here().database.reading() as session:
-        shown, after = reading.page(session, thread, Order(query.order), query.after)
-    return _pack(
-        Thread(
-            page_url=query.page_url,
-            title=thread.title,
-            closed=thread.closed,
-            count=thread.count,
-            comments=[
-                PublicComment(
-                    id=one.id,
-                    parent_id=one.parent_id,
-                    depth=one.depth,
-                    name=one.name,
-                    url=one.url,
-                    html=markdown.render(one.body),
-                    created_at=one.created_at,
-                    edited_at=one.edited_at,
-                )
-                for one in shown
-            ],
-            next=after,
-            edit_seconds=here().settings.edit_seconds,
-        )
+        page = reading.page(session, thread, Order(query.order), after=query.after, at=query.at)
+    told = Thread(
+        page_url=query.page_url,
+        title=thread.title,
+        closed=thread.closed,
+        version=thread.version,
+        count=thread.count,
+        before=page.before,
+        comments=[
+            PublicComment(
+                id=one.id,
+                parent_id=one.parent_id,
+                depth=one.depth,
+                name=one.name,
+                url=one.url,
+                html=markdown.render(one.body),
+                created_at=one.created_at,
+                edited_at=one.edited_at,
+            )
+            for one in page.comments
+        ],
+        next=page.next,
+        edit_seconds=here().settings.edit_seconds,
     )
+    return told.model_dump_json().encode()
 
 
-def _pack(told: Answer) -> _Kept:
-    plain = told.model_dump_json().encode()
-    digest = hashlib.blake2b(plain, digest_size=12).hexdigest()
-    return _Kept(plain, gzip.compress(plain, 6, mtime=0), digest)
-
-
-def _conditional(page: _Kept) -> Response:
+def _conditional(page: Rendering) -> Response:
     packs = flask.request.accept_encodings["gzip"] > 0
     answer = Response(page.packed if packs else page.plain, mimetype="application/json")
     if packs:

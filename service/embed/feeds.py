@@ -14,6 +14,7 @@ from pydantic import Field
 from service import markdown, reading
 from service.api import parsing
 from service.api.schemas import Blank, PageUrl, Request
+from service.embed import frame
 from service.here import here
 
 blueprint = Blueprint("feeds", __name__)
@@ -49,7 +50,7 @@ def show(slug: str) -> Response:
         host=urlsplit(base).hostname,
         xml=lambda text: _NOT_XML.sub("\ufffd", text or ""),
     )
-    answer = Response(feed, mimetype="application/atom+xml")
+    answer = frame.pack(Response(feed, mimetype="application/atom+xml"))
     answer.headers["Cache-Control"] = "no-cache"
     answer.add_etag()
     answer.make_conditional(flask.request)

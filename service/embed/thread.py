@@ -23,7 +23,7 @@ from service.challenges import unsolved
 from service.embed import frame, words
 from service.errors import HamgateError, Invalid, NotFound, RateLimited, Unavailable
 from service.here import here
-from service.reading import Order
+from service.reading import Mark, Order
 from service.sites import SiteView
 
 blueprint = Blueprint("thread", __name__)
@@ -100,24 +100,28 @@ def _page(
 ) -> Response:
     """Show the comments; with what was given and what is wrong with it, if something is."""
     _check_page(site, query.page_url)
+    chosen = words.chosen()
     with here().database.reading() as session:
         thread = reading.mark(session, site.id, query.page_url)
-        comments, after = reading.page(session, thread, Order(query.order), query.after)
-    chosen = words.chosen()
-    found = {one.id: one for one in comments}
+        answered, reported = (
+            reading.name_of(session, thread, one) if one else None
+            for one in (query.reply_to, query.report)
+        )
+    shown = (query.order, query.after, query.at, flask.request.args.get("lang"))
+    comments = here().renderings.get(
+        ("page", thread, chosen.language, *shown), lambda: _comments(site, thread, query)
+    )
     # What was only wrong somewhere goes on with its challenge; another error may have used it up.
     kept = given.get("altcha") if given and isinstance(error, Invalid) else None
-    status = 200 if error is None else problems.answer(error).status_code
     page = frame.render(
         "thread.html",
-        status,
+        200 if error is None else problems.answer(error).status_code,
         site=site,
         query=query,
         thread=thread,
-        comments=[(one, Markup(markdown.render(one.body))) for one in comments],  # noqa: S704
-        after=after,
-        answered=found.get(query.reply_to or ""),
-        reported=found.get(query.report or ""),
+        comments=Markup(comments.plain.decode()),  # noqa: S704
+        answered=answered,
+        reported=reported,
         given=given or {},
         key=secrets.token_urlsafe(16),
         altcha=kept or unsolved(challenges.make(site)),
@@ -127,7 +131,21 @@ def _page(
     )
     if isinstance(error, RateLimited):
         page.headers["Retry-After"] = str(error.retry_after_seconds)
-    return page
+    return frame.pack(page)
+
+
+def _comments(site: SiteView, thread: Mark, query: PageQuery) -> bytes:
+    """Render the comments alone: the same for all who read them in one language."""
+    with here().database.reading() as session:
+        page = reading.page(session, thread, Order(query.order), after=query.after, at=query.at)
+    return frame.render(
+        "_comments.html",
+        site=site,
+        query=query,
+        thread=thread,
+        comments=[(one, Markup(markdown.render(one.body))) for one in page.comments],  # noqa: S704
+        after=page.next,
+    ).get_data()
 
 
 def _check_page(site: SiteView, page_url: str) -> None:

@@ -352,7 +352,7 @@ def test_who_posts_too_much_is_told_when_to_go_on(world: World, visitor: Visitor
 
 def test_a_busy_server_is_told_kindly_and_the_text_kept(world: World, visitor: Visitor) -> None:
     visitor.page.goto(world.page("/busy"))
-    visitor.write("Still here.")
+    visitor.write("Still here.", email="busy@example.org")
     keys: list[str] = []
 
     def refuse(route: Route) -> None:
@@ -388,7 +388,7 @@ def test_a_proof_of_work_is_found_on_a_strict_page_while_somebody_writes(
     expect(visitor.form).to_be_visible()
     assert not [url for url in visitor.asked if "challenge" in url or "proof.js" in url]
 
-    visitor.write(HAM)
+    visitor.write(HAM, email="hard@example.org")
     visitor.form.get_by_role("button", name="Post comment").click()
 
     expect(visitor.comment("Zoe")).to_contain_text("Your comment is published.")
@@ -401,7 +401,7 @@ def test_without_the_proof_a_comment_is_held_and_its_author_told(
 ) -> None:
     visitor.page.route("**/proof.js", lambda route: route.abort())
     visitor.page.goto(world.page("/lazy", '<hamgate-comments site="hard"></hamgate-comments>'))
-    visitor.write(HAM)
+    visitor.write(HAM, email="lazy@example.org")
     visitor.form.get_by_role("button", name="Post comment").click()
 
     expect(visitor.comment("Zoe")).to_contain_text("Your browser showed no proof of work")
@@ -410,7 +410,7 @@ def test_without_the_proof_a_comment_is_held_and_its_author_told(
 
 def test_who_writes_faster_than_people_is_held_and_told(world: World, visitor: Visitor) -> None:
     visitor.page.goto(world.page("/swift", '<hamgate-comments site="slow"></hamgate-comments>'))
-    visitor.write(HAM)
+    visitor.write(HAM, email="swift@example.org")
     visitor.form.get_by_role("button", name="Post comment").click()
 
     expect(visitor.comment("Zoe")).to_contain_text("It was written faster than people write")
@@ -498,6 +498,11 @@ def test_a_permalink_leads_to_its_comment_and_more_are_loaded_by_a_button(
     visitor.page.goto(f"{world.origin}/long#hamgate-{made[PAGE + 5]}")
     expect(visitor.comment(f"N{PAGE + 5}")).to_be_focused()
     expect(visitor.comment(f"N{PAGE + 5}")).to_be_in_viewport()
+    expect(visitor.widget.get_by_role("article")).to_have_count(10)
+    visitor.assert_sound()
+    visitor.widget.get_by_role("button", name="Show all from the beginning").click()
+    expect(visitor.comment("N0")).to_be_visible()
+    expect(visitor.widget.get_by_role("article")).to_have_count(PAGE)
 
     visitor.widget.get_by_role("button", name="Newest first").click()
     expect(visitor.widget.get_by_role("article").first).to_have_accessible_name(f"N{PAGE + 9}")

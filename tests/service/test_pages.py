@@ -1,5 +1,6 @@
 """Comments without JavaScript: the thread's page and its form, the author's page, the feeds."""
 
+import gzip
 import html
 import re
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 import flask
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from service import objections
@@ -165,6 +166,29 @@ def test_only_pages_of_the_site_are_shown_and_commented(
         assert f'href="{page_url}"' not in answer.text
     with database.reading() as session:
         assert session.scalars(select(THREADS.c.id)).all() == []
+
+
+def test_comments_are_rendered_once_for_each_language_and_change(
+    client: FlaskClient, database: Database, site: SiteView
+) -> None:
+    publish(database, site, body="First.")
+    look(client, lang="en")
+    with database.transaction() as session:  # past everything that tells of changes
+        session.execute(update(COMMENTS).values(body="Other."))
+
+    assert "First." in look(client, lang="en").text
+    assert "Other." in look(client, lang="de").text
+    publish(database, site, body="Second.")
+    packed = client.get(
+        "/sites/blog/thread",
+        query_string={"page_url": PAGE, "lang": "en"},
+        headers={"Accept-Encoding": "gzip"},
+    )
+
+    page = gzip.decompress(packed.data).decode()
+    assert "Other." in page
+    assert "Second." in page
+    assert "Accept-Encoding" in packed.headers["Vary"]
 
 
 def test_the_form_shows_when_it_was_given_even_if_something_was_wrong_first(

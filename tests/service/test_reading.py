@@ -35,7 +35,7 @@ def approved(database: Database, site: SiteView, **changes: Any) -> str:
 def shown(database: Database, site: SiteView, order: Order = Order.OLDEST) -> list[tuple[str, int]]:
     with database.reading() as session:
         thread = reading.mark(session, site.id, PAGE)
-        return [(one.id, one.depth) for one in reading.page(session, thread, order)[0]]
+        return [(one.id, one.depth) for one in reading.page(session, thread, order).comments]
 
 
 def test_only_what_is_approved_is_there(database: Database, site: SiteView) -> None:
@@ -92,14 +92,34 @@ def test_pages_follow_each_other(
     with database.reading() as session:
         thread = reading.mark(session, site.id, PAGE)
         for many in (3, 3, 1):
-            page, after = reading.page(session, thread, Order.OLDEST, after)
-            assert len(page) == many
-            found += [one.id for one in page]
+            page = reading.page(session, thread, Order.OLDEST, after=after)
+            assert (len(page.comments), page.before) == (many, len(found))
+            found += [one.id for one in page.comments]
+            after = page.next
         assert after is None
         with pytest.raises(NotFound):
-            reading.page(session, thread, Order.OLDEST, "cmt_none")
+            reading.page(session, thread, Order.OLDEST, after="cmt_none")
 
     assert found == made
+
+
+def test_the_page_of_a_comment_is_found_wherever_it_stands(
+    database: Database, site: SiteView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PAGE", 3)
+    made = [approved(database, site) for _ in range(8)]
+    hidden = make_comment(database, site)
+
+    with database.reading() as session:
+        thread = reading.mark(session, site.id, PAGE)
+        for place, one in enumerate(made):
+            page = reading.page(session, thread, Order.OLDEST, at=one)
+            assert page.before == place // 3 * 3
+            assert [shown.id for shown in page.comments] == made[page.before : page.before + 3]
+        with pytest.raises(NotFound):
+            reading.page(session, thread, Order.OLDEST, at=hidden)
+        assert reading.name_of(session, thread, made[0]) == "Ada"
+        assert reading.name_of(session, thread, hidden) is None
 
 
 def test_the_mark_moves_with_what_is_public_and_with_nothing_else(
@@ -163,8 +183,8 @@ def test_the_answer_has_what_a_page_needs_and_nothing_private(
     assert "ada@example.org" not in answer.text
     told = {key: value for key, value in (answer.json or {}).items() if key != "comments"}
     assert told == {
-        "page_url": PAGE, "title": "First post", "closed": False, "count": 1, "next": None,
-        "edit_seconds": 900,
+        "page_url": PAGE, "title": "First post", "closed": False, "version": 1,
+        "count": 1, "before": 0, "next": None, "edit_seconds": 900,
     }  # fmt: skip
 
 

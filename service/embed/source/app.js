@@ -11,7 +11,6 @@ import { learn } from "./words.js";
 
 const SLOWER = 1.5;
 const SLOWEST_SECONDS = 120;
-const PAGES_FOR_A_PERMALINK = 10;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(css);
 
@@ -34,12 +33,13 @@ export async function show(element, { host, site, page, title, signal }) {
     fault: (name, message) =>
       (words.language !== "en" && say(`fault-${name}`)) || message,
     announce: (text) => (live.textContent = text),
-    refresh: () => inTurn(refresh),
+    refresh: () => inTurn(() => refresh().finally(render)),
     posted,
   };
 
   let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
   let pages = [];
+  let at = linked(); // the comment that a permalink leads to, as long as its page is the first one
   let timer;
   let turnOver = Promise.resolve();
   const calm = Number(element.getAttribute("refresh") ?? 15);
@@ -48,6 +48,7 @@ export async function show(element, { host, site, page, title, signal }) {
   const live = h("p", { role: "status", class: "unseen" });
   const heading = h("h2", { part: "title", tabindex: "-1" }, say("title"));
   const problem = h("div", { part: "problem", role: "alert" });
+  const all = h("button", { part: "button all", hidden: true, onclick: () => turn(order) }, say("all"));
   const list = h("ol", { part: "thread" });
   const place = h("div");
   const more = h("button", { part: "button more", hidden: true, onclick: loadMore }, say("more"));
@@ -59,17 +60,28 @@ export async function show(element, { host, site, page, title, signal }) {
     h("section", { part: "root", lang: words.language, dir: words.direction },
       h("header", { part: "header" }, heading,
         h("div", { role: "group", "aria-label": say("order"), part: "actions" }, orders)),
-      place, problem, live, list, more));
+      place, problem, live, all, list, more));
 
   async function fetchPage(after) {
-    const query = new URLSearchParams({ page_url: page, order, ...(after && { after }) });
-    const found = await ctx.ask(`sites/${site}/thread?${query}`);
-    return { ...found, text: JSON.stringify([found.count, found.closed, found.next, found.comments]) };
+    const where = after ? { after } : at && { at };
+    const query = new URLSearchParams({ page_url: page, order, ...where });
+    return ctx.ask(`sites/${site}/thread?${query}`);
+  }
+
+  /** Fetch the first page: that of the permalink's comment, if it is public. */
+  async function fetchFirst() {
+    try {
+      return await fetchPage();
+    } catch (error) {
+      if (!at || error.kind !== "not-found") throw error;
+      at = undefined;
+      return fetchPage();
+    }
   }
 
   /** Give all comments to show: the server's, and of the reader's own those that only they see. */
-  function all() {
-    const found = pages.flatMap(({ comments }) => comments);
+  function comments() {
+    const found = pages.flatMap((one) => one.comments);
     const known = new Set(found.map(({ id }) => id));
     const own = [...ctx.own.values()].filter(({ id }) => !known.has(id));
     const first = order === "newest" ? own.filter(({ parent_id }) => !parent_id) : [];
@@ -77,13 +89,14 @@ export async function show(element, { host, site, page, title, signal }) {
   }
 
   function render() {
-    const { count, closed, next } = { ...pages[0], next: pages.at(-1)?.next };
+    const { count, closed, before, next } = { ...pages[0], next: pages.at(-1)?.next };
     ctx.closed = closed;
     heading.textContent = count ? say("count", { n: count }) : say("title");
     if (closed) place.replaceChildren(h("p", { part: "closed" }, say("problem-closed")));
     else if (!place.firstChild?.matches("form")) place.replaceChildren(writing(ctx, { sent: posted }));
+    all.hidden = !before;
     more.hidden = !next;
-    return view.render(all());
+    return view.render(comments());
   }
 
   /** Let one look at the server end before the next begins, so that none undoes another's. */
@@ -93,22 +106,21 @@ export async function show(element, { host, site, page, title, signal }) {
 
   /** Take over what has changed on the pages that are shown; true if anything has. */
   async function refresh() {
-    const before = pages[0]?.text;
-    const first = await fetchPage();
-    const changed = first.text !== before;
+    const [before] = pages;
+    const first = await fetchFirst();
+    const changed = first.version !== before?.version || first.closed !== before.closed;
+    problem.replaceChildren();
     if (changed) {
       const fetched = [first];
       while (fetched.length < pages.length && fetched.at(-1).next) {
         fetched.push(await fetchPage(fetched.at(-1).next));
       }
       pages = fetched;
+      const fresh = render().length;
+      if (fresh && before) ctx.announce(say("arrived", { n: fresh }));
     }
-    problem.replaceChildren();
-    const fresh = render().length;
-    if (fresh && before) ctx.announce(say("arrived", { n: fresh }));
     const waiting = [...ctx.own.values()].filter(({ status }) => status === "pending");
-    await look(ctx, changed ? undefined : waiting.map(({ id }) => id));
-    render();
+    if (await look(ctx, changed ? undefined : waiting.map(({ id }) => id))) render();
     view.age();
     return changed;
   }
@@ -132,13 +144,11 @@ export async function show(element, { host, site, page, title, signal }) {
 
   function turn(to) {
     order = to;
+    at = undefined;
     for (const [index, one] of ["oldest", "newest"].entries()) {
       orders[index].ariaPressed = String(one === to);
     }
-    return attempt(async () => {
-      pages = [await fetchPage()];
-      render();
-    });
+    return attempt(refetch);
   }
 
   /** Do something with the server; what goes wrong is said above the comments, with a way on. */
@@ -170,10 +180,15 @@ export async function show(element, { host, site, page, title, signal }) {
   }
 
   async function goToLink() {
-    const id = location.hash.match(/^#hamgate-(\w+)$/)?.[1];
-    for (let tries = 0; id && !view.reveal(id) && tries < PAGES_FOR_A_PERMALINK; tries++) {
-      if (!pages.at(-1)?.next || !(await loadMore())) return;
-    }
+    const id = linked();
+    if (!id || view.reveal(id)) return;
+    at = id;
+    if (await attempt(refetch)) view.reveal(id);
+  }
+
+  async function refetch() {
+    pages = [await fetchFirst()];
+    render();
   }
 
   signal.addEventListener("abort", () => clearTimeout(timer));
@@ -191,3 +206,6 @@ export async function show(element, { host, site, page, title, signal }) {
   await goToLink();
   schedule();
 }
+
+/** The comment that the page's address leads to, if any. */
+const linked = () => location.hash.match(/^#hamgate-(\w+)$/)?.[1];

@@ -6,12 +6,17 @@ import { panel } from "./form.js";
 const MOST = 20;
 const GONE = ["not-found", "unauthenticated"];
 
-/** Ask for the state of the reader's latest comments on this page, or of those that are named. */
+/**
+ * Ask for the state of the reader's latest comments on this page, or of those that are named.
+ *
+ * Returns how many there are.
+ */
 export async function look(ctx, ids) {
+  const receipts = Object.entries(ctx.store.receipts())
+    .filter(([id]) => !ids || ids.includes(id))
+    .slice(-MOST);
   await Promise.all(
-    Object.entries(ctx.store.receipts())
-      .filter(([id]) => !ids || ids.includes(id))
-      .slice(-MOST)
+    receipts
       .map(async ([id, receipt]) => {
         try {
           take(ctx, await ctx.ask(`comments/${id}`, { receipt }), receipt);
@@ -21,6 +26,7 @@ export async function look(ctx, ids) {
         }
       }),
   );
+  return receipts.length;
 }
 
 /** Keep what the server said of an own comment. */

@@ -4,6 +4,7 @@ import { h, safe, web } from "./dom.js";
 import { panel, writing } from "./form.js";
 import { actions, tell } from "./own.js";
 
+const DAY_MS = 86_400_000;
 const DEEPEST = 4; // where the server stops counting, and the style stops moving in
 
 /** Give what shows comments in `list`, each under its parent. */
@@ -55,9 +56,10 @@ export function thread(ctx, list) {
     return true;
   }
 
-  /** Say anew how long ago the comments of the last days were written. */
+  /** Say anew how long ago the comments of the last day were written. */
   function age() {
-    for (const { tick } of shown.values()) tick();
+    const since = Date.now() - DAY_MS;
+    for (const { tick } of shown.values()) tick(since);
   }
 
   return { render, reveal, age };
@@ -145,7 +147,8 @@ function make(ctx, id, shown) {
     tick();
   }
 
-  function tick() {
+  function tick(since = 0) {
+    if (date < since) return;
     const ago = words.ago(date);
     if (time.textContent !== ago) time.textContent = ago;
   }
