@@ -210,6 +210,29 @@ SHAPES: dict[EventType, type[Told]] = {
     EventType.ENDPOINT_TESTED: EndpointTold,
 }
 
+# What each means, for people who choose.
+MEANINGS: dict[EventType, str] = {
+    EventType.COMMENT_SUBMITTED: "a comment came; nobody has decided yet",
+    EventType.COMMENT_APPROVED: "a comment is public from now on",
+    EventType.COMMENT_HELD: "a comment waits for a person",
+    EventType.COMMENT_MARKED_SPAM: "a comment was marked as spam",
+    EventType.COMMENT_REJECTED: "a comment was rejected",
+    EventType.COMMENT_EDITED: "its author changed a comment; it is decided anew",
+    EventType.COMMENT_WITHDRAWN: "its author took a comment back",
+    EventType.COMMENT_DELETED: "a comment was deleted",
+    EventType.COMMENT_RESTORED: "a decision was undone; the comment is where it was before",
+    EventType.COMMENT_REPORTED: "a reader reported a comment",
+    EventType.COMMENT_APPEALED: "its author appealed against a refusal",
+    EventType.AUTHOR_VERIFIED: "an author proved that an e-mail address is theirs",
+    EventType.AUTHOR_ERASED: "an author's data was erased; so should yours be",
+    EventType.MODEL_PROMOTED: "a new version of the classifier scores the site's comments",
+    EventType.MODEL_ROLLED_BACK: "the version before scores them again",
+    EventType.STORM_STARTED: "too much is odd at once: every comment waits for a person",
+    EventType.STORM_ENDED: "a storm is over",
+    EventType.ENDPOINT_DISABLED: "an endpoint is not served any more; the others are told",
+    EventType.ENDPOINT_TESTED: "somebody pressed the button that tries an endpoint",
+}
+
 _DECIDED = {
     Status.APPROVED: EventType.COMMENT_APPROVED,
     Status.PENDING: EventType.COMMENT_HELD,
@@ -312,7 +335,7 @@ def schema(event_type: EventType, base_url: str) -> dict[str, Any]:
     envelope = create_model(
         "Event",
         __config__=ConfigDict(extra="forbid"),
-        __doc__=f"{event_type}: {(shape.__doc__ or '').strip()}",
+        __doc__=f"{event_type}: {MEANINGS[event_type]}",
         timestamp=(datetime, Field(description="when it happened")),
         sequence=(int, Field(ge=1, description="grows with every event of a comment: sort by it")),
         data=(data, ...),

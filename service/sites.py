@@ -30,6 +30,7 @@ class Scope(StrEnum):
 
     SUBMIT = "submit"
     MODERATE = "moderate"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def test_every_route_that_is_named_exists(document: Path, settings: Settings) ->
         for rule in create_app(settings).url_map.iter_rules()
     }
     named = re.findall(
-        r"`(?:GET |POST )?(/(?:api|docs|openapi|livez|readyz|metrics)[^\s`?]*)",
+        r"`(?:GET |POST )?(/(?:api|docs|openapi|schemas|livez|readyz|metrics)[^\s`?]*)",
         document.read_text(),
     )
 

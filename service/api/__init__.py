@@ -4,7 +4,18 @@ import flask
 from flask import Response
 
 from service import access
-from service.api import challenges, comments, decisions, docs, health, objections, thread
+from service.api import (
+    challenges,
+    comments,
+    decisions,
+    deliveries,
+    docs,
+    endpoints,
+    events,
+    health,
+    objections,
+    thread,
+)
 from service.errors import Forbidden, NotFound
 from service.here import here
 
@@ -14,6 +25,8 @@ blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.register_blueprint(challenges.blueprint)
 blueprint.register_blueprint(comments.blueprint)
 blueprint.register_blueprint(decisions.blueprint)
+blueprint.register_blueprint(deliveries.blueprint)
+blueprint.register_blueprint(endpoints.blueprint)
 blueprint.register_blueprint(objections.blueprint)
 blueprint.register_blueprint(thread.blueprint)
 
@@ -22,6 +35,7 @@ def register(app: flask.Flask) -> None:
     """Add the API, its documents and the probes to an application."""
     app.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
+    app.register_blueprint(events.blueprint)
     app.register_blueprint(health.blueprint)
 
 

@@ -9,6 +9,7 @@ from flask import Response
 from markupsafe import Markup, escape
 
 from service.api import openapi
+from service.events import MEANINGS
 from service.here import here
 from service.problems import TABLE
 
@@ -63,6 +64,7 @@ def page() -> str:
             for path, methods in document["paths"].items()
             for method, operation in methods.items()
         ],
+        events=MEANINGS,
         problems=sorted(TABLE.values(), key=lambda entry: entry[1]),
         fields=_fields,
         words=_words,

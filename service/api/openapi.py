@@ -25,6 +25,8 @@ _ATTRIBUTE = "hamgate_operation"
 _PARAMETERS = {
     "site": "The site's slug, such as `demo`.",
     "comment_id": "The comment's id, `cmt_…`.",
+    "endpoint_id": "The endpoint's id, `whe_…`.",
+    "delivery_id": "The delivery's id, `dlv_…`.",
     "act_id": "What was done in one go, `act_…`, as each decision names it.",
 }
 _HTTP = {

@@ -114,7 +114,8 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
 
 
-def _strip(value: Any) -> Any:
+def strip(value: Any) -> Any:
+    """Take what stands around a text for a slip."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -143,7 +144,7 @@ T = TypeVar("T")
 Blank = Annotated[T | None, BeforeValidator(_nothing)]
 
 Name = Annotated[
-    Line, BeforeValidator(_strip), Field(max_length=_NAME_CODE_POINTS), AfterValidator(_name)
+    Line, BeforeValidator(strip), Field(max_length=_NAME_CODE_POINTS), AfterValidator(_name)
 ]
 Email = Annotated[
     ValidatedEmail,
@@ -152,8 +153,8 @@ Email = Annotated[
 ]
 Body = Annotated[Text, Field(max_length=BODY_MOST), AfterValidator(_body)]
 PageUrl = Annotated[Text, Field(max_length=URL_MOST), AfterValidator(_page_url)]
-Link = Annotated[Line, BeforeValidator(_strip), Field(max_length=URL_MOST), AfterValidator(_link)]
-Ip = Annotated[str, BeforeValidator(_strip), Field(max_length=45), AfterValidator(_ip)]
+Link = Annotated[Line, BeforeValidator(strip), Field(max_length=URL_MOST), AfterValidator(_link)]
+Ip = Annotated[str, BeforeValidator(strip), Field(max_length=45), AfterValidator(_ip)]
 Time = Annotated[AwareDatetime, BeforeValidator(_written_time), AfterValidator(_utc)]
 
 

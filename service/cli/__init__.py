@@ -251,7 +251,7 @@ class _Scopes(click.ParamType["frozenset[Scope]"]):
     type=_Scopes(),
     metavar="SCOPES",
     required=True,
-    help="What it may do: submit, moderate, or submit,moderate.",
+    help="What it may do: submit, moderate, webhooks; commas between.",
 )
 @with_settings
 def key_create(settings: Settings, slug: str, scopes: "frozenset[Scope]") -> None:

@@ -8,49 +8,80 @@ from werkzeug.test import TestResponse
 
 from service import sites
 from service.db import new_id
+from service.events import EventType
 from service.policy import Status
 from service.sites import Scope
-from tests.cast import ORIGIN, PAGE, bearer, decide, make_body, make_comment, make_key, make_site
+from service.webhooks import deliveries, endpoints
+from service.webhooks.deliveries import Outcome
+from tests.cast import (
+    ORIGIN,
+    PAGE,
+    bearer,
+    decide,
+    make_body,
+    make_comment,
+    make_endpoint,
+    make_key,
+    make_site,
+)
 from tests.conftest import Door
 
-CALLERS = ("moderate", "submit", "other site", "none", "revoked", "garbage", "browser")
+CALLERS = ("moderate", "submit", "other site", "none", "revoked", "garbage", "browser", "webhooks")
 # Who asks:      a key of the site with scope …  | a key of another site with both scopes |
-#                nobody | a revoked key | what is no key | a page of the site without a key
+#                nobody | a revoked key | what is no key | a page of the site without a key |
+#                a key of the site with scope “webhooks” alone
+# To everybody but a key with scope “webhooks”.
+CLOSED = (403, 403, 404, 401, 401, 401, 401)
 MATRIX: dict[str, tuple[int, ...]] = {
-    "POST /api/v1/sites/<site>/comments":            (403, 202, 404, 401, 401, 401, 202),
-    "GET /api/v1/sites/<site>/comments":             (200, 403, 404, 401, 401, 401, 401),
-    "GET /api/v1/comments/<comment_id>":             (200, 200, 404, 401, 401, 401, 401),
-    "GET /api/v1/comments/<comment_id>/decisions":   (200, 403, 404, 401, 401, 401, 401),
-    "POST /api/v1/comments/<comment_id>/decisions":  (201, 403, 404, 401, 401, 401, 401),
-    "POST /api/v1/sites/<site>/decisions":           (200, 403, 404, 401, 401, 401, 401),
-    "POST /api/v1/sites/<site>/acts/<act_id>/undo":  (200, 403, 404, 401, 401, 401, 401),
-    "PATCH /api/v1/comments/<comment_id>":           (401, 401, 401, 401, 401, 401, 401),
-    "DELETE /api/v1/comments/<comment_id>":          (401, 401, 401, 401, 401, 401, 401),
-    "POST /api/v1/comments/<comment_id>/appeals":    (401, 401, 401, 401, 401, 401, 401),
-    "POST /api/v1/comments/<comment_id>/reports":    (404, 404, 404, 404, 404, 404, 204),
-    "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200),
+    "POST /api/v1/sites/<site>/comments":            (403, 202, 404, 401, 401, 401, 202, 403),
+    "GET /api/v1/sites/<site>/comments":             (200, 403, 404, 401, 401, 401, 401, 403),
+    "GET /api/v1/comments/<comment_id>":             (200, 200, 404, 401, 401, 401, 401, 200),
+    "GET /api/v1/comments/<comment_id>/decisions":   (200, 403, 404, 401, 401, 401, 401, 403),
+    "POST /api/v1/comments/<comment_id>/decisions":  (201, 403, 404, 401, 401, 401, 401, 403),
+    "POST /api/v1/sites/<site>/decisions":           (200, 403, 404, 401, 401, 401, 401, 403),
+    "POST /api/v1/sites/<site>/acts/<act_id>/undo":  (200, 403, 404, 401, 401, 401, 401, 403),
+    "PATCH /api/v1/comments/<comment_id>":           (401, 401, 401, 401, 401, 401, 401, 401),
+    "DELETE /api/v1/comments/<comment_id>":          (401, 401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/appeals":    (401, 401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/reports":    (404, 404, 404, 404, 404, 404, 204, 404),
+    "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200, 403),
+    # What sites are told, and what became of it.
+    "GET /api/v1/sites/<site>/endpoints":            (*CLOSED, 200),
+    "POST /api/v1/sites/<site>/endpoints":           (*CLOSED, 201),
+    "GET /api/v1/sites/<site>/endpoints/<endpoint_id>": (*CLOSED, 200),
+    "PATCH /api/v1/sites/<site>/endpoints/<endpoint_id>": (*CLOSED, 200),
+    "DELETE /api/v1/sites/<site>/endpoints/<endpoint_id>": (*CLOSED, 204),
+    "POST /api/v1/sites/<site>/endpoints/<endpoint_id>/test": (*CLOSED, 202),
+    "POST /api/v1/sites/<site>/endpoints/<endpoint_id>/rotate": (*CLOSED, 200),
+    "POST /api/v1/sites/<site>/endpoints/<endpoint_id>/replay": (*CLOSED, 200),
+    "GET /api/v1/sites/<site>/deliveries":           (*CLOSED, 200),
+    "GET /api/v1/sites/<site>/deliveries/<delivery_id>": (*CLOSED, 200),
+    "POST /api/v1/sites/<site>/deliveries/<delivery_id>/replay": (*CLOSED, 200),
+    "POST /api/v1/sites/<site>/deliveries/replay":   (*CLOSED, 200),
     # What is for everybody looks at no key, not even at a bad one.
-    "GET /api/v1/sites/<site>/thread":               (200, 200, 200, 200, 200, 200, 200),
-    "GET /api/v1/sites/<site>/challenge":            (200, 200, 200, 200, 200, 200, 200),
-    "GET /api/v1/sites/<site>/counts":               (200, 200, 200, 200, 200, 200, 200),
-    "GET /":                                         (200, 200, 200, 200, 200, 200, 200),
-    "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200),
-    "GET /openapi.json":                             (200, 200, 200, 200, 200, 200, 200),
-    "GET /assets/docs/<path:filename>":              (200, 200, 200, 200, 200, 200, 200),
-    "GET /livez":                                    (200, 200, 200, 200, 200, 200, 200),
-    "GET /readyz":                                   (200, 200, 200, 200, 200, 200, 200),
-    "GET /metrics":                                  (200, 200, 200, 200, 200, 200, 200),
-    "GET /sites/<slug>/thread":                      (200, 200, 200, 200, 200, 200, 200),
-    "POST /sites/<slug>/thread":                     (303, 303, 303, 303, 303, 303, 403),
-    "GET /sites/<slug>/comments/<comment_id>":       (404, 404, 404, 404, 404, 404, 404),
-    "POST /sites/<slug>/comments/<comment_id>":      (404, 404, 404, 404, 404, 404, 403),
-    "POST /sites/<slug>/comments/<comment_id>/reports": (303, 303, 303, 303, 303, 303, 403),
-    "GET /sites/<slug>/feed.atom":                   (200, 200, 200, 200, 200, 200, 200),
-    "GET /embed.js":                                 (200, 200, 200, 200, 200, 200, 200),
-    "GET /count.js":                                 (200, 200, 200, 200, 200, 200, 200),
-    "GET /embed/<version>/<name>":                   (200, 200, 200, 200, 200, 200, 200),
-    "GET /embed/<version>/messages/<language>.json": (200, 200, 200, 200, 200, 200, 200),
-    "GET /demo":                                     (404, 404, 404, 404, 404, 404, 404),
+    "GET /api/v1/sites/<site>/thread":               (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /api/v1/sites/<site>/challenge":            (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /api/v1/sites/<site>/counts":               (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /":                                         (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /docs":                                     (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /openapi.json":                             (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /schemas/":                                 (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /schemas/v1/<event_type>.json":             (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /assets/docs/<path:filename>":              (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /livez":                                    (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /readyz":                                   (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /metrics":                                  (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /sites/<slug>/thread":                      (200, 200, 200, 200, 200, 200, 200, 200),
+    "POST /sites/<slug>/thread":                     (303, 303, 303, 303, 303, 303, 403, 303),
+    "GET /sites/<slug>/comments/<comment_id>":       (404, 404, 404, 404, 404, 404, 404, 404),
+    "POST /sites/<slug>/comments/<comment_id>":      (404, 404, 404, 404, 404, 404, 403, 404),
+    "POST /sites/<slug>/comments/<comment_id>/reports": (303, 303, 303, 303, 303, 303, 403, 303),
+    "GET /sites/<slug>/feed.atom":                   (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /embed.js":                                 (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /count.js":                                 (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /embed/<version>/<name>":                   (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /embed/<version>/messages/<language>.json": (200, 200, 200, 200, 200, 200, 200, 200),
+    "GET /demo":                                     (404, 404, 404, 404, 404, 404, 404, 404),
 }  # fmt: skip
 ARGUMENTS = {
     "<site>": "blog",
@@ -59,6 +90,7 @@ ARGUMENTS = {
     "<version>": "1",
     "<name>": "app.js",
     "<language>": "de",
+    "<event_type>": "comment.approved",
 }
 
 
@@ -161,30 +193,62 @@ def _ask(
         decide(door.database, [comment_id], Status.APPROVED)
     act_id = new_id("act")
     decide(door.database, [make_comment(door.database, door.site)], Status.SPAM, act_id=act_id)
-    given = {"<site>": site, "<comment_id>": comment_id, "<act_id>": act_id}
+    is_told = "/endpoints" in route or "/deliveries" in route
+    endpoint_id, delivery_id = _make_delivery(door) if is_told else ("", "")
+    given = {
+        "<site>": site, "<comment_id>": comment_id, "<act_id>": act_id,
+        "<endpoint_id>": endpoint_id, "<delivery_id>": delivery_id,
+    }  # fmt: skip
     for name, value in {**ARGUMENTS, **given}.items():
         path = path.replace(name, value)
-    decision = {"status": "spam", "seen_version": 1}
-    body: object = None
     if route.endswith(("/thread", "/counts")):
         path += f"?page_url={PAGE}"
-    if method == "POST":
-        body = decision
-        if route.endswith("/<site>/comments"):
-            body = make_body()
-        elif route.endswith("/markdown"):
-            body = {"body": "*so*"}
-        elif route.endswith(("/appeals", "/reports")):
-            body = {"reason": "it is unfair"}
-        elif route.endswith("/undo"):
-            body = None
-        elif route.endswith("/<site>/decisions"):
-            body = {"decisions": [{**decision, "comment_id": comment_id}]}
+    body = _body(route, comment_id, delivery_id)
     if path.startswith("/sites/"):  # pages: forms in, with nobody's credentials
         form = {**make_body(), "reason": "rude", "action": "withdraw"}
         data = form if method == "POST" else None
         return door.client.open(path, method=method, data=data, headers=headers)
     return door.client.open(path, method=method, json=body, headers=headers)
+
+
+def _body(route: str, comment_id: str, delivery_id: str) -> object:
+    """Give what is to be sent to a route: the longest of these ends that it has."""
+    decision = {"status": "spam", "seen_version": 1}
+    bodies: dict[str, object] = {
+        "": decision,
+        "/<site>/comments": make_body(),
+        "/markdown": {"body": "*so*"},
+        "/appeals": {"reason": "it is unfair"},
+        "/reports": {"reason": "it is unfair"},
+        "/undo": None,
+        "/<site>/decisions": {"decisions": [{**decision, "comment_id": comment_id}]},
+        "/<site>/endpoints": {"url": "https://hooks.example.org/in"},
+        "/test": None,
+        "/rotate": None,
+        "<endpoint_id>/replay": {"since": "2026-01-31T12:00:00Z"},
+        "<delivery_id>/replay": None,
+        "/deliveries/replay": {"delivery_ids": [delivery_id]},
+    }
+    if route.startswith("PATCH"):
+        return {"description": "the shop"}
+    if not route.startswith("POST"):
+        return None
+    return bodies[max((end for end in bodies if route.endswith(end)), key=len)]
+
+
+def _make_delivery(door: Door) -> tuple[str, str]:
+    """Have an endpoint of the site tried in vain, and give its id and the delivery's."""
+    with door.database.transaction() as session:
+        for one in endpoints.listing(session, door.site.id):  # there may be twenty at most
+            endpoints.delete(session, door.site.id, one.id, actor="operator")
+    endpoint_id, _ = make_endpoint(door.database, door.site, events=[EventType.ENDPOINT_TESTED])
+    with door.database.transaction() as session:
+        endpoints.test(session, door.site.id, endpoint_id)
+    with door.database.transaction() as session:
+        claim = deliveries.claim(session, endpoint_id, 30)
+        assert claim is not None
+        deliveries.note(session, claim, Outcome(status=500))
+    return endpoint_id, claim.delivery_id
 
 
 def _headers(door: Door, caller: str) -> dict[str, str]:
@@ -193,11 +257,13 @@ def _headers(door: Door, caller: str) -> dict[str, str]:
             return bearer(make_key(door.database, door.site, {Scope.MODERATE}))
         case "submit":
             return bearer(make_key(door.database, door.site, {Scope.SUBMIT}))
+        case "webhooks":
+            return bearer(make_key(door.database, door.site, {Scope.WEBHOOKS}))
         case "other site":
             with door.database.reading() as session:
                 known = {site.slug: site for site in sites.listing(session)}
             other = known.get("other") or make_site(door.database, "other")
-            return bearer(make_key(door.database, other))
+            return bearer(make_key(door.database, other, set(Scope)))
         case "revoked":
             key = make_key(door.database, door.site)
             with door.database.transaction() as session:
