@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import DateTime, Dialect, Float, MetaData, create_engine, event, literal
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    MetaData,
+    create_engine,
+    event,
+    literal,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
@@ -101,9 +110,10 @@ class DatabaseNow(FunctionElement[datetime]):
     name = "db_now"
 
 
-def db_now(offset_seconds: float = 0) -> DatabaseNow:
+def db_now(offset_seconds: float | ColumnElement[float] = 0) -> DatabaseNow:
     """Give the database's clock for use in a statement: `db_now(10)` is ten seconds from now."""
-    return DatabaseNow(literal(offset_seconds, Float))
+    given = isinstance(offset_seconds, ColumnElement)
+    return DatabaseNow(offset_seconds if given else literal(offset_seconds, Float))
 
 
 @compiles(DatabaseNow, "postgresql")

@@ -16,6 +16,7 @@ from service import moderation, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Doorbell, Job
+from service.webhooks import deliveries
 
 REQUESTS = Counter(
     "hamgate_http_requests", "Requests answered, by route and status.", ["route", "status"]
@@ -42,17 +43,23 @@ class _Ledger(Collector):
         oldest = GaugeMetricFamily(
             "hamgate_oldest_due_seconds", "How long the oldest unclassified comment has been due."
         )
+        undelivered = GaugeMetricFamily(
+            "hamgate_oldest_delivery_seconds",
+            "How long the delivery to a webhook that waits longest has been due.",
+        )
         stormy = GaugeMetricFamily("hamgate_storms", "Sites on which a storm is on.")
         try:
             with self._database.reading() as session:
                 overdue = moderation.overdue_seconds(session)
                 stormy.add_metric([], storms.count_open(session))
+                undelivered.add_metric([], deliveries.overdue_seconds(session) or 0.0)
             database_up.add_metric([], 1)
             oldest.add_metric([], overdue or 0.0)
         except Unavailable:
             database_up.add_metric([], 0)
         yield database_up
         yield oldest
+        yield undelivered
         yield stormy
         redis_up = GaugeMetricFamily("hamgate_redis_up", "Whether Redis answers.")
         redis_up.add_metric([], 1 if self._doorbell.ping() else 0)

@@ -1,4 +1,4 @@
-"""`python -m workers`, behind `hamgate worker`: two RQ workers and the sweeper beside them.
+"""`python -m workers`, behind `hamgate worker`: two RQ workers, the sweeper and the courier.
 
 The model is loaded once, here, before the first fork; every process below shares its memory.
 """
@@ -33,9 +33,17 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # the collector then leaves the shared pages alone
     supervisor.add(Child("sweeper", sweeper.run))
+    supervisor.add(Child("courier", _deliver))
     supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))
     supervisor.add(Child("trainer", lambda: _work(settings, Job.TRAIN)))
     supervisor.run()
+
+
+def _deliver() -> None:
+    # What speaks HTTP is needed in this process alone.
+    from workers import delivery
+
+    delivery.run()
 
 
 def _work(settings: Settings, job: Job) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from service import metrics, moderation
 from service.errors import NotFound, Unavailable
 from service.here import here
+from service.webhooks import deliveries
 
 log = logging.getLogger(__name__)
 blueprint = flask.Blueprint("health", __name__)
@@ -33,9 +34,11 @@ def ready() -> Response:
     try:
         with here().database.reading() as session:
             overdue = moderation.overdue_seconds(session)
+            undelivered = deliveries.overdue_seconds(session)
         checks["database"] = "ok"
         checks["oldest_due_seconds"] = overdue
-        if overdue is not None and overdue > _BACKLOG_SECONDS:
+        checks["oldest_delivery_seconds"] = undelivered
+        if max(overdue or 0, undelivered or 0) > _BACKLOG_SECONDS:
             status = "degraded"
     except Unavailable as error:
         log.warning("not ready: %s", error)  # why is not for everybody: it may name hosts

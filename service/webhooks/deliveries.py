@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Float, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service import events
@@ -92,13 +92,8 @@ class Outcome:
 
 
 def busy(session: Session) -> list[str]:
-    """Give the endpoints to which something is due, without a look at how much."""
-    due = (
-        select(DELIVERIES.c.id)
-        .where(DELIVERIES.c.endpoint_id == ENDPOINTS.c.id, DELIVERIES.c.due_at <= db_now())
-        .exists()
-    )
-    return list(session.scalars(select(ENDPOINTS.c.id).where(due)))
+    """Give the endpoints in service to which something is due, without a look at how much."""
+    return list(session.connection().scalars(_BUSY))
 
 
 def claim(session: Session, endpoint_id: str, lease_seconds: float) -> Claim | None:
@@ -117,77 +112,41 @@ def claim(session: Session, endpoint_id: str, lease_seconds: float) -> Claim | N
         `None` if nothing is due that may go now.
     """
     connection = session.connection()
-    endpoint = connection.execute(select(ENDPOINTS).where(ENDPOINTS.c.id == endpoint_id)).first()
-    if endpoint is None:
-        return None
-    if endpoint.disabled_reason is not None:
-        endpoints.bury(
-            session, endpoint_id, endpoint.disabled_reason, DELIVERIES.c.due_at <= db_now()
-        )
-        return None
-    earlier = DELIVERIES.alias()
-    held_up = (
-        select(earlier.c.id)
-        .where(
-            earlier.c.endpoint_id == endpoint_id,
-            earlier.c.comment_id == DELIVERIES.c.comment_id,
-            earlier.c.event_number < DELIVERIES.c.event_number,
-            earlier.c.due_at.is_not(None),
-            or_(earlier.c.attempts == 0, earlier.c.claimed_at.is_not(None)),
-        )
-        .exists()
-    )
-    due = (
-        select(DELIVERIES.c.id)
-        .where(DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.due_at <= db_now(), ~held_up)
-        .order_by(DELIVERIES.c.due_at, DELIVERIES.c.event_number)
-        .limit(1)
-        .with_for_update(skip_locked=True)  # PostgreSQL; on SQLite the transaction is the lock
-    )
     row = connection.execute(
-        update(DELIVERIES)
-        .where(DELIVERIES.c.id.in_(due.scalar_subquery()))
-        .values(
-            due_at=db_now(lease_seconds),
-            claimed_at=db_now(),
-            attempts=DELIVERIES.c.attempts + 1,
-        )
-        .returning(
-            DELIVERIES.c.id,
-            DELIVERIES.c.event_number,
-            DELIVERIES.c.is_personal,
-            DELIVERIES.c.attempts,
-            DELIVERIES.c.claimed_at,
-        )
+        _CLAIM, {"b_endpoint_id": endpoint_id, "b_lease_seconds": lease_seconds}
     ).first()
     if row is None:
         return None
-    event = connection.execute(select(EVENTS).where(EVENTS.c.number == row.event_number)).one()
+    told = connection.execute(_TOLD, {"b_id": row.id}).one()
     attempt_id = new_id("att")
     connection.execute(
-        insert(ATTEMPTS).values(
-            id=attempt_id, delivery_id=row.id, number=row.attempts, started_at=row.claimed_at
-        )
+        _BEGIN_ATTEMPT,
+        {
+            "id": attempt_id,
+            "delivery_id": row.id,
+            "number": row.attempts,
+            "started_at": row.claimed_at,
+        },
     )
-    secrets = [endpoint.secret]
-    if endpoint.old_secret is not None and endpoint.old_secret_until > row.claimed_at:
-        secrets.append(endpoint.old_secret)
+    secrets = [told.secret]
+    if told.old_secret is not None and told.old_secret_until > row.claimed_at:
+        secrets.append(told.old_secret)
     return Claim(
         delivery_id=row.id,
         attempt_id=attempt_id,
         endpoint_id=endpoint_id,
         number=row.attempts,
-        url=endpoint.url,
-        event_id=event.id,
+        url=told.url,
+        event_id=told.id,
         body=events.body(
-            event.type,
-            event.occurred_at,
-            event.number,
-            event.data,
-            event.personal if row.is_personal else None,
+            told.type,
+            told.occurred_at,
+            told.number,
+            told.data,
+            told.personal if row.is_personal else None,
         ),
         secrets=tuple(secrets),
-        occurred_at=event.occurred_at,
+        occurred_at=told.occurred_at,
     )
 
 
@@ -214,44 +173,41 @@ def note(
         ended or it was replayed, and only the attempt was noted.
     """
     connection = session.connection()
-    now: datetime = connection.execute(select(db_now())).scalar_one()
-    connection.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == claim.attempt_id)
-        .values(
-            ended_at=now,
-            duration_ms=outcome.duration_ms,
-            status=outcome.status,
-            failure=outcome.failure,
-            excerpt=outcome.excerpt or None,
-        )
+    now = connection.scalar(
+        _END_ATTEMPT,
+        {
+            "b_id": claim.attempt_id,
+            "b_duration_ms": outcome.duration_ms,
+            "b_status": outcome.status,
+            "b_failure": outcome.failure,
+            "b_excerpt": outcome.excerpt or None,
+        },
     )
+    if now is None:  # the endpoint was deleted meanwhile, and all that was about it
+        return None
     # A success is one even if the lease had ended and somebody else tries again.
-    attempts = DELIVERIES.c.attempts
-    still_ours = attempts >= claim.number if outcome.is_success else attempts == claim.number
     noted = connection.execute(
-        update(DELIVERIES)
-        .where(
-            DELIVERIES.c.id == claim.delivery_id,
-            DELIVERIES.c.status == DeliveryStatus.WAITING,
-            still_ours,
-        )
-        .values(claimed_at=None, **_after(claim, outcome, now, pick))
-        .returning(DELIVERIES.c.status)
+        _NOTE,
+        {
+            "b_id": claim.delivery_id,
+            "b_attempts_least": claim.number,
+            "b_attempts_most": ATTEMPTS_MOST if outcome.is_success else claim.number,
+            **{f"b_{name}": value for name, value in _after(claim, outcome, now, pick).items()},
+        },
     ).first()
     if outcome.is_success:
-        connection.execute(
-            update(ENDPOINTS)
-            .where(ENDPOINTS.c.id == claim.endpoint_id, ENDPOINTS.c.failing_since.is_not(None))
-            .values(failing_since=None)
-        )
+        connection.execute(_FORGIVE, {"b_endpoint_id": claim.endpoint_id})
     else:
         _count_failure(session, claim.endpoint_id, outcome, now)
     return None if noted is None else DeliveryStatus(noted.status)
 
 
-def mark_full(session: Session) -> None:
-    """Have what is new for endpoints with too much waiting be dead at once, until less waits."""
+def tidy(session: Session) -> None:
+    """Do what no single delivery asks for, every few seconds.
+
+    What is new for endpoints with too much waiting is dead at once until less waits; and what was
+    being tried when its endpoint was disabled, by somebody who died of it, is dead as well.
+    """
     waiting = (
         select(DELIVERIES.c.id)
         .where(DELIVERIES.c.endpoint_id == ENDPOINTS.c.id, DELIVERIES.c.due_at.is_not(None))
@@ -265,6 +221,14 @@ def mark_full(session: Session) -> None:
         .where(ENDPOINTS.c.is_full != is_full, ENDPOINTS.c.disabled_at.is_(None))
         .values(is_full=is_full)
     )
+    left_over = (
+        select(ENDPOINTS.c.id, ENDPOINTS.c.disabled_reason)
+        .join(DELIVERIES, DELIVERIES.c.endpoint_id == ENDPOINTS.c.id)
+        .where(DELIVERIES.c.due_at <= db_now(), ENDPOINTS.c.disabled_at.is_not(None))
+        .distinct()
+    )
+    for row in session.execute(left_over).all():
+        endpoints.bury(session, row.id, row.disabled_reason, DELIVERIES.c.due_at <= db_now())
 
 
 def overdue_seconds(session: Session) -> float | None:
@@ -276,6 +240,105 @@ def overdue_seconds(session: Session) -> float | None:
         .limit(1)
     ).first()
     return None if row is None else float((row[1] - row[0]).total_seconds())
+
+
+_EARLIER = DELIVERIES.alias()
+_HELD_UP = (
+    select(_EARLIER.c.id)
+    .where(
+        _EARLIER.c.endpoint_id == DELIVERIES.c.endpoint_id,
+        _EARLIER.c.comment_id == DELIVERIES.c.comment_id,
+        _EARLIER.c.event_number < DELIVERIES.c.event_number,
+        _EARLIER.c.due_at.is_not(None),
+        or_(_EARLIER.c.attempts == 0, _EARLIER.c.claimed_at.is_not(None)),
+    )
+    .exists()
+)
+_DUE = (
+    select(DELIVERIES.c.id)
+    .where(
+        DELIVERIES.c.endpoint_id == bindparam("b_endpoint_id"),
+        DELIVERIES.c.due_at <= db_now(),
+        ~_HELD_UP,
+    )
+    .order_by(DELIVERIES.c.due_at, DELIVERIES.c.event_number)
+    .limit(1)
+    .with_for_update(skip_locked=True)  # PostgreSQL; on SQLite the transaction is the lock
+)
+# Made once: to put them together costs more than to run them.
+_BUSY = select(ENDPOINTS.c.id).where(
+    ENDPOINTS.c.disabled_at.is_(None),
+    select(DELIVERIES.c.id)
+    .where(DELIVERIES.c.endpoint_id == ENDPOINTS.c.id, DELIVERIES.c.due_at <= db_now())
+    .exists(),
+)
+_CLAIM = (
+    update(DELIVERIES)
+    .where(DELIVERIES.c.id.in_(_DUE.scalar_subquery()))
+    .values(
+        due_at=db_now(bindparam("b_lease_seconds", type_=Float)),
+        claimed_at=db_now(),
+        attempts=DELIVERIES.c.attempts + 1,
+    )
+    .returning(
+        DELIVERIES.c.id,
+        DELIVERIES.c.event_number,
+        DELIVERIES.c.is_personal,
+        DELIVERIES.c.attempts,
+        DELIVERIES.c.claimed_at,
+    )
+)
+_TOLD = (
+    select(
+        EVENTS.c.id,
+        EVENTS.c.type,
+        EVENTS.c.occurred_at,
+        EVENTS.c.number,
+        EVENTS.c.data,
+        EVENTS.c.personal,
+        ENDPOINTS.c.url,
+        ENDPOINTS.c.secret,
+        ENDPOINTS.c.old_secret,
+        ENDPOINTS.c.old_secret_until,
+    )
+    .join(DELIVERIES, DELIVERIES.c.event_number == EVENTS.c.number)
+    .join(ENDPOINTS, ENDPOINTS.c.id == DELIVERIES.c.endpoint_id)
+    .where(DELIVERIES.c.id == bindparam("b_id"))
+)
+_BEGIN_ATTEMPT = insert(ATTEMPTS)
+_END_ATTEMPT = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.id == bindparam("b_id"))
+    .values(
+        ended_at=db_now(),
+        duration_ms=bindparam("b_duration_ms"),
+        status=bindparam("b_status"),
+        failure=bindparam("b_failure"),
+        excerpt=bindparam("b_excerpt"),
+    )
+    .returning(ATTEMPTS.c.ended_at)
+)
+_NOTE = (
+    update(DELIVERIES)
+    .where(
+        DELIVERIES.c.id == bindparam("b_id"),
+        DELIVERIES.c.status == DeliveryStatus.WAITING,
+        DELIVERIES.c.attempts.between(bindparam("b_attempts_least"), bindparam("b_attempts_most")),
+    )
+    .values(
+        claimed_at=None,
+        status=bindparam("b_status"),
+        reason=bindparam("b_reason"),
+        due_at=bindparam("b_due_at"),
+        ended_at=bindparam("b_ended_at"),
+    )
+    .returning(DELIVERIES.c.status)
+)
+_FORGIVE = (
+    update(ENDPOINTS)
+    .where(ENDPOINTS.c.id == bindparam("b_endpoint_id"), ENDPOINTS.c.failing_since.is_not(None))
+    .values(failing_since=None)
+)
 
 
 def _after(

@@ -307,7 +307,9 @@ def test_what_was_under_way_to_a_disabled_endpoint_does_not_wait_for_ever(
     with database.transaction() as session:
         endpoints.change(session, site.id, endpoint_id, check=str, actor="op", enabled=False)
 
-    assert _claim(database, endpoint_id) is None
+    with database.reading() as session:
+        assert deliveries.busy(session) == []
+    _tidy(database)
     assert _row(database, claim.delivery_id).status == "dead"
 
 
@@ -321,7 +323,7 @@ def test_an_endpoint_with_too_much_waiting_takes_no_more_until_it_has_room(
         make_comment(database, site)
     while (claim := _claim(database, roomy)) is not None:
         _note(database, claim, Outcome(200))
-    _mark_full(database)
+    _tidy(database)
     make_comment(database, site)
 
     with database.reading() as session:
@@ -332,16 +334,16 @@ def test_an_endpoint_with_too_much_waiting_takes_no_more_until_it_has_room(
     assert [one.status for one in other] == ["waiting", "delivered", "delivered"]
 
     _note(database, _must_claim(database, endpoint_id), Outcome(200))
-    _mark_full(database)
+    _tidy(database)
     make_comment(database, site)
     with database.reading() as session:
         newest = log.listing(session, site.id, endpoint_id=endpoint_id)[0]
     assert newest.status == "waiting"
 
 
-def _mark_full(database: Database) -> None:
+def _tidy(database: Database) -> None:
     with database.transaction() as session:
-        deliveries.mark_full(session)
+        deliveries.tidy(session)
 
 
 def test_a_replay_sends_the_same_again_and_keeps_what_was_noted(
@@ -521,6 +523,7 @@ def test_looking_for_work_reads_indexes_alone(database: Database, site: SiteView
 
     with database.transaction() as session:
         deliveries.busy(session)
+        deliveries.tidy(session)
         claim = deliveries.claim(session, endpoint_id, 30)
         assert claim is not None
         deliveries.note(session, claim, Outcome(200))
@@ -534,5 +537,5 @@ def test_looking_for_work_reads_indexes_alone(database: Database, site: SiteView
             plan = [row[3] for row in raw.fetchall()]
             scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step]
             scans = [step for step in scans if step != "SCAN CONSTANT ROW"]
-            # There are few endpoints, and each is asked about.
-            assert all("endpoints" in step for step in scans), (statement, plan)
+            # There are few endpoints, and each is asked about; what was counted came by an index.
+            assert all("endpoints" in step or "anon" in step for step in scans), (statement, plan)
