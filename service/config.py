@@ -28,6 +28,8 @@ from service.values import (
     Issuer,
     Limit,
     Networks,
+    OwnNetworks,
+    Ports,
     RateLimit,
     RedisUrl,
     is_secure,
@@ -152,6 +154,18 @@ class Settings(BaseModel):
         None, description="Folder of the model; default the one inside the package."
     )
     sweep_seconds: float = Field(1.0, gt=0, le=60, description="How often the sweeper looks.")
+    webhook_networks: OwnNetworks = Field(
+        (), description="Private networks (CIDR, commas between) that webhooks may reach."
+    )
+    webhook_ports: Ports = Field(
+        (), description="Ports there besides 443, 8443 and 80, such as 8080,9000-9100."
+    )
+    webhook_http: bool = Field(
+        False, description="Let webhooks go over http, where everybody on the way can read them."
+    )
+    webhook_ca: AbsolutePath | None = Field(
+        None, description="File (PEM) of authorities that webhooks believe besides the system's."
+    )
     oidc_issuer: Issuer | None = Field(
         None,
         max_length=500,

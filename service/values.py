@@ -1,4 +1,4 @@
-"""How single settings are written: limits, networks, addresses, URLs.
+"""How single settings are written: limits, networks, ports, addresses, URLs.
 
 The one rule: what is not written as it should be is refused in words that show how.
 """
@@ -17,6 +17,7 @@ from service.sentinels import has_sound_port
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _LIMIT = re.compile(r"(\d{1,7})/(?:(\d{1,4}) )?(second|minute|hour|day)s?")
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _DATABASE_URL = re.compile(r"sqlite:///.+|postgres(ql)?(\+psycopg)?://.+")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -29,6 +30,17 @@ class Limit(BaseModel):
     model_config = ConfigDict(frozen=True)
     amount: int = Field(ge=1)
     window_seconds: int = Field(ge=1)
+
+
+class PortRange(BaseModel):
+    """Ports from the first to the last."""
+
+    model_config = ConfigDict(frozen=True)
+    first: int
+    last: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
 
 
 def _parse_limit(value: Any) -> Any:
@@ -45,6 +57,27 @@ def _parse_networks(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+def _own_networks(networks: tuple[IpNetwork, ...]) -> tuple[IpNetwork, ...]:
+    # 10.0.0.0/8 and fc00::/7 are the widest that are anybody's own.
+    for network in networks:
+        if network.prefixlen < (8 if network.version == 4 else 7):
+            raise ValueError(f"{network} is wider than any network of one's own")
+    return networks
+
+
+def _parse_ports(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = []
+    for part in filter(None, map(str.strip, value.split(","))):
+        match = _PORTS.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= 65535:
+            raise ValueError('write ports and ranges of them as "8080,9000-9100"')
+        found.append(PortRange(first=first, last=last))
+    return tuple(found)
 
 
 def _absolute(path: Path) -> Path:
@@ -103,6 +136,8 @@ def _redis_url(value: str) -> str:
 
 RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]
 Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_parse_networks)]
+OwnNetworks = Annotated[Networks, AfterValidator(_own_networks)]
+Ports = Annotated[tuple[PortRange, ...], BeforeValidator(_parse_ports)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]

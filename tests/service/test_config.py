@@ -125,6 +125,27 @@ def test_a_limit_reads_as_it_is_said(written: str, amount: int, seconds: int) ->
     assert settings.limit_address == Limit(amount=amount, window_seconds=seconds)
 
 
+def test_ports_are_written_alone_or_from_to() -> None:
+    ports = config.from_environ({"HAMGATE_WEBHOOK_PORTS": "8080, 9000-9100"}).webhook_ports
+
+    opened = [port for port in range(65536) if any(port in some for some in ports)]
+    assert opened == [8080, *range(9000, 9101)]
+
+
+@pytest.mark.parametrize(
+    "written", ["0", "65536", "-1", "9-8", "8080-", "http", "１", "1-2-3", "1;2", "0-10", "1 - 2"]
+)
+def test_ports_that_are_none_are_refused(written: str) -> None:
+    assert "HAMGATE_WEBHOOK_PORTS: write ports" in faults({"HAMGATE_WEBHOOK_PORTS": written})
+
+
+@pytest.mark.parametrize(
+    "written", ["0.0.0.0/0", "::/0", "10.0.0.0/7", "2000::/3", "10.0.0.1/8", "intranet", "10.0.0"]
+)
+def test_networks_for_webhooks_have_to_be_ones_own(written: str) -> None:
+    assert "HAMGATE_WEBHOOK_NETWORKS: " in faults({"HAMGATE_WEBHOOK_NETWORKS": written})
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     assert all(Settings.model_fields[name].description for name in config.VARIABLES.values())
 
