@@ -21,7 +21,7 @@ test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 
 # What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
 # say so; where CI is set they may not be.
-DEBIAN := chromium nginx-light iproute2 systemd util-linux
+DEBIAN := chromium dbus iproute2 nginx-light systemd util-linux
 PROGRAMS := chromium nginx ip systemd-analyze unshare
 
 debian:

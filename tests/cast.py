@@ -118,11 +118,14 @@ def faults(answer: TestResponse) -> dict[str, str]:
     return {fault["pointer"]: fault["message"] for fault in json_of(answer)["errors"]}
 
 
-def wait_until(true: Callable[[], object], within_seconds: float, otherwise: str = "") -> None:
-    """Wait until something is true; the test fails if it never is."""
+def wait_until(
+    true: Callable[[], object], within_seconds: float, otherwise: str | Callable[[], str] = ""
+) -> None:
+    """Wait until something is true; the test fails with what is said otherwise if it never is."""
     deadline = time.monotonic() + within_seconds
     while not true():
-        assert time.monotonic() < deadline, otherwise or "not in time"
+        if time.monotonic() > deadline:
+            raise AssertionError(otherwise() if callable(otherwise) else otherwise)
         time.sleep(0.1)
 
 

@@ -1,12 +1,19 @@
 """Hosts of their own on this machine: network namespaces, joined by a switch that can be cut."""
 
+import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
 
 HUB_ADDRESS = "192.0.2.1"  # RFC 5737: addresses that are nobody's
 _HUB = "hub"
+_CLONE_NEWNET = 0x40000000  # sched.h
+
+T = TypeVar("T")
 
 
 def missing() -> str:
@@ -35,12 +42,29 @@ class Network:
         self._ip(name, f"link add cable type veth peer name port{place}")
         self._ip(name, f"link set port{place} netns {_full(_HUB)}")
         self._ip(_HUB, f"link set port{place} master switch up")
-        self._ip(name, f"addr add 192.0.2.{10 + place}/24 dev cable")
+        self._ip(name, f"addr add {self.address(name)}/24 dev cable")
         self._ip(name, "link set cable up")
 
     def inside(self, name: str = _HUB) -> list[str]:
         """Give what goes before a command that is to run on a host."""
         return ["ip", "netns", "exec", _full(name)]
+
+    def address(self, name: str) -> str:
+        """Give the address of a host."""
+        return f"192.0.2.{10 + self._made.index(name)}"
+
+    def call(self, name: str, function: Callable[[], T]) -> T:
+        """Give what a function gives that is called on a host: its sockets are of that host."""
+
+        def enter_and_call() -> T:
+            with Path("/run/netns", _full(name)).open() as namespace:
+                # Of this thread alone (setns(2)); Python has it from 3.12 on.
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            return function()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter_and_call).result()
 
     def cut(self, name: str) -> None:
         """Pull the cable; who talks to the host, or on it, is not told."""

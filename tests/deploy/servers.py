@@ -2,7 +2,9 @@
 
 import os
 import secrets
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,15 +30,16 @@ def valkey_users() -> str:
 class Servers:
     """One PostgreSQL and one Valkey on an address, and on sockets in a folder."""
 
-    def __init__(self, folder: Path, *, address: str, inside: Sequence[str] = ()) -> None:
+    def __init__(self, *, address: str, inside: Sequence[str] = ()) -> None:
         """Say where.
 
         Args:
-            folder: theirs alone; everybody must be able to come to it.
             address: where they listen, on their usual ports.
             inside: a command that runs another one, for example in a network namespace.
         """
-        self._folder = folder
+        # Not under pytest's own folder, which only its user may enter (see `postgres_url`).
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="hamgate-servers-"))
+        folder.chmod(0o777)
         self._address = address
         self._inside = list(inside)
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -53,6 +56,7 @@ class Servers:
         for process in self._processes:
             process.kill()
             process.wait()
+        shutil.rmtree(self._folder)
 
     def refused(self) -> list[object]:
         """Give what Valkey refused to our user."""
@@ -63,7 +67,6 @@ class Servers:
     def _start_postgresql(self) -> None:
         data = self._folder / "postgresql"
         data.mkdir(mode=0o700)
-        self._folder.chmod(0o777)
         if os.geteuid() == 0:
             os.chown(data, _NOBODY, _NOBODY)
         password = self._folder / "password"

@@ -6,10 +6,8 @@ was cut off works again by itself when it is back.
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -47,7 +45,7 @@ class Hosts:
 
     def __init__(self, net: Network, folder: Path) -> None:
         self.net = net
-        self.servers = Servers(folder, address=HUB_ADDRESS, inside=net.inside())
+        self.servers = Servers(address=HUB_ADDRESS, inside=net.inside())
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
@@ -82,13 +80,11 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts() -> Iterator[Hosts]:
-    folder = Path(tempfile.mkdtemp(prefix="hamgate-hosts-"))
+def hosts(tmp_path: Path) -> Iterator[Hosts]:
     with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
         net = Network()
         stack.callback(net.remove)
-        made = Hosts(net, folder)
+        made = Hosts(net, tmp_path)
         stack.callback(made.stop)
         net.add_host("one")
         net.add_host("two")
