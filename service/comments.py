@@ -125,6 +125,7 @@ class CommentView:
     decision_id: str | None
     edited_at: datetime | None
     appealed_at: datetime | None
+    confirmation_asked_at: datetime | None
 
 
 def thread_id(site_id: str, page_url: str) -> str:
@@ -218,7 +219,7 @@ _VIEW = select(
     Comment.referrer, Comment.honeypot_filled, Comment.disposable_email, Comment.proven_at,
     Comment.challenge, Comment.written_ms,
     Comment.submitted_at, Comment.created_at, Comment.decision_id, Comment.edited_at,
-    Comment.appealed_at,
+    Comment.appealed_at, Comment.confirmation_asked_at,
 ).join(Thread, Thread.id == Comment.thread_id)  # fmt: skip
 
 

@@ -14,12 +14,15 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
+from email.headerregistry import Address as MailAddress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service import relays
 from service.errors import ConfigError
+from service.relays import Relay
 from service.values import (
     AbsolutePath,
     Address,
@@ -32,6 +35,8 @@ from service.values import (
     Ports,
     RateLimit,
     RedisUrl,
+    Sender,
+    SmtpUrl,
     is_secure,
 )
 
@@ -110,6 +115,10 @@ class Settings(BaseModel):
     limit_other: RateLimit = Field(
         Limit(amount=1200, window_seconds=60), description="Other requests per client address."
     )
+    limit_confirm: RateLimit = Field(
+        Limit(amount=5, window_seconds=3600),
+        description="Mails for the confirmation of an address asked for per client address.",
+    )
     edit_seconds: int = Field(
         900, ge=0, le=604_800, description="How long authors may edit a comment; 0 for never."
     )
@@ -181,6 +190,15 @@ class Settings(BaseModel):
         "single sign-on", max_length=40, description="What the button for it says: Sign in with …"
     )
 
+    smtp_url: SmtpUrl | None = Field(
+        None,
+        description="Your mail server, by which authors confirm their addresses: smtps://… or"
+        " smtp://… with STARTTLS; default none, and no mail.",
+    )
+    mail_from: Sender | None = Field(
+        None, max_length=320, description="Whom such mail comes from: ADDRESS or NAME <ADDRESS>."
+    )
+
     @property
     def public_url(self) -> str:
         """The service's own origin, without a trailing slash."""
@@ -195,6 +213,16 @@ class Settings(BaseModel):
                 *(f"http://{name}:{self.port}" for name in ("localhost", "127.0.0.1")),
             }
         )
+
+    @property
+    def relay(self) -> Relay | None:
+        """The operator's mail server, if mail is on."""
+        return None if self.smtp_url is None else relays.read(self.smtp_url)
+
+    @property
+    def sender(self) -> MailAddress:
+        """Whom mail comes from; only where mail is on."""
+        return relays.sender(self.mail_from or "")
 
     @property
     def embedded_database(self) -> bool:
@@ -280,7 +308,9 @@ VARIABLES: Mapping[str, str] = {
     for name in Settings.model_fields
 }
 # Those that may come from a file, and whose value is never shown.
-SECRETS = {"secret", "secret_previous", "database_url", "redis_url", "oidc_client_secret"}
+SECRETS = {
+    "secret", "secret_previous", "database_url", "redis_url", "oidc_client_secret", "smtp_url",
+}  # fmt: skip
 _TOGETHER = ("oidc_issuer", "oidc_client_id", "oidc_client_secret")
 
 
@@ -318,7 +348,7 @@ def from_environ(environ: Mapping[str, str]) -> Settings:
         if name in values and len(values[name]) < 32
     ]
     names = {name: variable for variable, name in VARIABLES.items()}
-    faults += _sign_on_faults(values, names)
+    faults += _sign_on_faults(values, names) + _mail_faults(values, names)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -344,3 +374,13 @@ def _sign_on_faults(values: Mapping[str, str], names: Mapping[str, str]) -> list
     if "url" in values and not is_secure(values["url"]):
         faults.append("HAMGATE_URL is not https: the provider sends people back to it")
     return faults
+
+
+def _mail_faults(values: Mapping[str, str], names: Mapping[str, str]) -> list[str]:
+    if not {"smtp_url", "mail_from"} & values.keys():
+        return []
+    missing = [names[name] for name in ("smtp_url", "mail_from", "url") if not values.get(name)]
+    if not missing:
+        return []
+    why = "mail needs a server, a sender, and the address that its links lead to"
+    return [f"{' and '.join(missing)} missing: {why}"]

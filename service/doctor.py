@@ -21,11 +21,22 @@ import redis
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import jobs, labels, loopback, moderation, retention, schema, sites
+from service import (
+    confirmations,
+    jobs,
+    labels,
+    loopback,
+    mail,
+    moderation,
+    retention,
+    schema,
+    sites,
+)
 from service.config import Settings
 from service.db import Database, db_now, new_id, utc_now
 from service.errors import HamgateError, ProviderFault
 from service.jobs import Doorbell, Job
+from service.mail import MailFault
 from service.scoring import Content, Scorer
 
 _MB = 1_000_000
@@ -40,6 +51,7 @@ _MEMORY_WARN_SHARE = 0.9
 _HEARS_WITHIN_SECONDS = 3.0
 _OVERDUE_WARN_SECONDS = 5.0
 _OVERDUE_FAIL_SECONDS = 15.0
+_MAIL_WARN_SECONDS = 600.0
 _SAMPLE = Content(body="Thank you, the second step was what I had missed.", author_name="Ada")
 
 
@@ -104,6 +116,8 @@ def examine(settings: Settings) -> list[Finding]:
     if found[1].grade is not Grade.FAIL:
         found.append(_guarded("workers", _workers, settings))
     found.append(_guarded("server", _server, settings))
+    if settings.relay is not None:
+        found.append(_guarded("mail", _mail, settings))
     if settings.oidc_issuer is not None:
         found.append(_guarded("sign-on", _sign_on, settings))
     return found
@@ -298,6 +312,27 @@ def _sign_on(settings: Settings) -> Finding:
         message = f"{settings.oidc_issuer} cannot be used: {error}"
         return Finding("sign-on", Grade.FAIL, message, "start it, or correct HAMGATE_OIDC_ISSUER")
     return Finding("sign-on", Grade.OK, f"{settings.oidc_issuer} says where to sign in")
+
+
+def _mail(settings: Settings) -> Finding:
+    """Log in to the mail server, and see what became of the mails of the last day."""
+    relay = settings.relay
+    where = f"{relay.host}:{relay.port}" if relay else "nowhere"
+    try:
+        mail.look(settings)
+    except MailFault as error:
+        remedy = "start it, or correct HAMGATE_SMTP_URL"
+        return Finding("mail", Grade.FAIL, f"{where} takes no mail from us: {error}", remedy)
+    with _ledger(settings) as database, database.reading() as session:
+        lost = confirmations.given_up(session)
+        late = confirmations.overdue_seconds(session) or 0.0
+    if late > _MAIL_WARN_SECONDS:
+        message = f"{where} takes our mail, but some has been due for {late:,.0f} s"
+        return Finding("mail", Grade.WARN, message, "hamgate worker, with the same settings")
+    if lost:
+        message = f"{where} takes our mail, but not {lost} of the last day"
+        return Finding("mail", Grade.WARN, message, "read why in the worker's log")
+    return Finding("mail", Grade.OK, f"{where} takes our mail")
 
 
 class _TakenBackError(Exception):

@@ -37,12 +37,14 @@ class Job(StrEnum):
 
     CLASSIFY = "classify"
     TRAIN = "train"
+    MAIL = "mail"
 
 
 _TALLIES = "hamgate:tallies"
 _FUNCTIONS = {
     Job.CLASSIFY: "workers.classification.classify",
     Job.TRAIN: "workers.training.train",
+    Job.MAIL: "workers.mailing.send_mail",
 }
 
 

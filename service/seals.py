@@ -8,6 +8,9 @@ import hashlib
 import hmac
 from datetime import UTC, datetime
 
+# Purposes of what stands in the links of a mail: each confirmation's id, sealed.
+CONFIRM = "hamgate confirm"
+SILENCE = "hamgate silence"
 _AUTHOR = "hamgate author"
 _AUTHOR_PREFIX = "aut_"
 _DIGITS_MOST = 11  # up to the year 5138, which `datetime` still knows

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from service import sentinels
+from service import relays, sentinels
 from service.sentinels import has_sound_port
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -134,6 +134,16 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _smtp_url(value: str) -> str:
+    relays.read(value)
+    return value
+
+
+def _sender(value: str) -> str:
+    relays.sender(value)
+    return value
+
+
 RateLimit = Annotated[Limit, BeforeValidator(_parse_limit)]
 Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_parse_networks)]
 OwnNetworks = Annotated[Networks, AfterValidator(_own_networks)]
@@ -144,3 +154,5 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 Issuer = Annotated[str, AfterValidator(_issuer)]
+SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
+Sender = Annotated[str, AfterValidator(_sender)]

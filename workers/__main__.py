@@ -1,4 +1,4 @@
-"""`python -m workers`, behind `hamgate worker`: two RQ workers, the sweeper and the courier.
+"""`python -m workers`, behind `hamgate worker`: RQ workers, the sweeper and the courier.
 
 The model is loaded once, here, before the first fork; every process below shares its memory.
 """
@@ -36,6 +36,8 @@ def main() -> None:
     supervisor.add(Child("courier", _deliver))
     supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))
     supervisor.add(Child("trainer", lambda: _work(settings, Job.TRAIN)))
+    if settings.relay is not None:
+        supervisor.add(Child("mailer", lambda: _work(settings, Job.MAIL)))
     supervisor.run()
 
 

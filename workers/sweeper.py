@@ -1,15 +1,15 @@
 """The sweeper: finds in the ledger what nobody rang for.
 
 It makes the doorbell a convenience. The one rule: it needs the ledger and nothing else; with
-Redis gone, or with a worker that hangs, it drains by itself. Training it only rings for: what
-a site may learn can wait for Redis, a comment cannot.
+Redis gone, or with a worker that hangs, it drains by itself. Training and mail it only rings for:
+what a site may learn, and what authors are written, can wait for Redis, a comment cannot.
 """
 
 import logging
 import os
 import time
 
-from service import indexing, learning, moderation, pulse, retention, storms
+from service import confirmations, indexing, learning, moderation, pulse, retention, storms
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -39,6 +39,7 @@ def run() -> None:
         try:
             sweep(here.database)
             fill_index(here.database)
+            look_for_mail(here)
             if time.monotonic() >= watch_at:
                 watch_at = time.monotonic() + _WATCH_SECONDS
                 watch_for_storms(here.database)
@@ -99,6 +100,16 @@ def look_for_labels(here: context.Context) -> None:
         waiting = learning.due(session, here.scorer, here.settings)
     if waiting:
         here.database.doorbell.ring(Job.TRAIN)
+
+
+def look_for_mail(here: context.Context) -> None:
+    """Ring for mail that nobody rang for, or that is to be tried again."""
+    if here.settings.relay is None:
+        return
+    with here.database.reading() as session:
+        overdue = confirmations.overdue_seconds(session)
+    if overdue is not None and overdue >= _RING_AFTER_SECONDS:
+        here.database.doorbell.ring(Job.MAIL)
 
 
 def _in_child() -> None:

@@ -7,6 +7,7 @@ from service import access
 from service.api import (
     challenges,
     comments,
+    confirmations,
     decisions,
     deliveries,
     docs,
@@ -24,6 +25,7 @@ _MAX_AGE_SECONDS = 600
 blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.register_blueprint(challenges.blueprint)
 blueprint.register_blueprint(comments.blueprint)
+blueprint.register_blueprint(confirmations.blueprint)
 blueprint.register_blueprint(decisions.blueprint)
 blueprint.register_blueprint(deliveries.blueprint)
 blueprint.register_blueprint(endpoints.blueprint)

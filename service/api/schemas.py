@@ -270,6 +270,7 @@ class OwnComment(Answer):
     edited_at: datetime | None
     editable_until: datetime | None = Field(description="By its author; `null` for never.")
     appealed_at: datetime | None = Field(description="By its author; `null` if never.")
+    confirmable: bool = Field(description="Whether a mail to confirm the e-mail may be asked for.")
     decision: Decision | None = Field(description="`null` until one is recorded.")
 
 

@@ -9,12 +9,12 @@ from datetime import datetime
 
 import flask
 
-from service import access, authors, comments, moderation, text
+from service import access, authors, comments, confirmations, letters, moderation, text
 from service.access import Caller
 from service.api import mailboxes, schemas
 from service.comments import Accepted, CommentView, Submission
 from service.db import utc_now
-from service.errors import FieldError, Invalid, Unavailable
+from service.errors import FieldError, Forbidden, Invalid, Unavailable
 from service.here import here
 from service.limits import Counter
 from service.moderation import DecisionView
@@ -130,6 +130,26 @@ def load(comment_id: str, site_id: str | None = None) -> tuple[CommentView, Deci
         if view.decision_id is None:
             return view, None
         return view, moderation.latest(session, [view.decision_id])[view.decision_id]
+
+
+def ask_for_mail(view: CommentView, language: str) -> None:
+    """Have a mail sent by which the author of a comment can confirm the address.
+
+    Args:
+        view: of the comment, whose author asks.
+        language: a tag (BCP 47); the nearest of ours is taken.
+
+    Raises:
+        Forbidden: none is offered for it.
+        RateLimited: too many were asked for from this address.
+    """
+    settings = here().settings
+    if not confirmations.is_offered(view, here().access.site_by_id(view.site_id), settings):
+        raise Forbidden("a mail is not offered for this comment")
+    subject = access.limit_subject(here().access.client_address())
+    here().limits.hit([Counter("mail", subject, settings.limit_confirm)])
+    with here().database.transaction() as session:
+        confirmations.ask(session, view, letters.nearest(language))
 
 
 def _proven_at(caller: Caller, sent: schemas.Submission) -> datetime | None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TypedDict
 
-from service import authoring, markdown
+from service import authoring, confirmations, markdown
 from service.api import schemas
 from service.comments import CommentView
 from service.errors import HamgateError
@@ -100,6 +100,7 @@ class _Shared(TypedDict):
     edited_at: datetime | None
     editable_until: datetime | None
     appealed_at: datetime | None
+    confirmable: bool
 
 
 def _shared(view: CommentView) -> _Shared:
@@ -119,4 +120,7 @@ def _shared(view: CommentView) -> _Shared:
             view.status, view.created_at, here().settings.edit_seconds
         ),
         "appealed_at": view.appealed_at,
+        "confirmable": confirmations.is_offered(
+            view, here().access.site_by_id(view.site_id), here().settings
+        ),
     }

@@ -10,7 +10,7 @@ from importlib import resources
 import flask
 from flask import Response
 
-from service.embed import feeds, frame, own, thread
+from service.embed import confirming, feeds, frame, own, thread
 from service.embed.assets import Asset, Library
 from service.embed.words import EXTENSION, library
 from service.here import here
@@ -25,7 +25,7 @@ _CSP = (
 
 blueprint = flask.Blueprint("embed", __name__, template_folder="templates")
 pages = flask.Blueprint("pages", __name__, url_prefix="/sites")
-for _module in (thread, own, feeds):
+for _module in (thread, own, confirming, feeds):
     pages.register_blueprint(_module.blueprint)
 frame.protect(pages)
 

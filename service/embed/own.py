@@ -10,22 +10,30 @@ from flask import Blueprint, Response
 from markupsafe import Markup
 from pydantic import BaseModel, ValidationError
 
-from service import authoring, markdown, objections, problems
+from service import authoring, confirmations, markdown, objections, problems
 from service.api import submitting
 from service.api.objections import Objection
 from service.api.thread import Draft
 from service.comments import CommentView
 from service.db import utc_now
 from service.embed import frame, words
-from service.errors import FieldError, Forbidden, HamgateError, Invalid, NotFound, Stale
+from service.errors import (
+    FieldError,
+    Forbidden,
+    HamgateError,
+    Invalid,
+    NotFound,
+    RateLimited,
+    Stale,
+)
 from service.here import here
 from service.moderation import DecisionView
 from service.policy import Status
 
 blueprint = Blueprint("own", __name__)
 
-_SAID = {"edit": "saved", "withdraw": "withdrawn", "appeal": "appealed"}
-_MENDABLE = (Invalid, Forbidden, Stale)
+_SAID = {"edit": "saved", "withdraw": "withdrawn", "appeal": "appealed", "confirm": "confirm-sent"}
+_MENDABLE = (Invalid, Forbidden, Stale, RateLimited)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -37,11 +45,14 @@ def show(slug: str, comment_id: str) -> Response:
 
 @blueprint.post("/<slug>/comments/<comment_id>")
 def act(slug: str, comment_id: str) -> Response:
-    """Edit, withdraw, or appeal."""
-    _own(slug, comment_id)
+    """Edit, withdraw, appeal, or ask for a mail to confirm the address."""
+    view, _ = _own(slug, comment_id)
     action = flask.request.form.get("action", "")
     try:
-        _act(comment_id, action)
+        if action == "confirm":
+            submitting.ask_for_mail(view, words.chosen().language)
+        else:
+            _act(comment_id, action)
     except _MENDABLE as error:
         return _page(slug, *_own(slug, comment_id), error=error)
     receipt = here().access.receipt(comment_id)
@@ -61,7 +72,7 @@ def _act(comment_id: str, action: str) -> None:
         elif action == "appeal":
             objections.appeal(session, comment_id, _read(Objection, "reason").reason)
         else:
-            raise Invalid([FieldError("/action", "is edit, withdraw or appeal")])
+            raise Invalid([FieldError("/action", "is edit, withdraw, appeal or confirm")])
 
 
 def _own(slug: str, comment_id: str) -> tuple[CommentView, DecisionView | None]:
@@ -98,6 +109,7 @@ def _page(
         why=why if view.status is not Status.APPROVED else None,
         editable=until is not None and until > utc_now(),
         refused=view.status in objections.REFUSED,
+        confirmable=confirmations.is_offered(view, here().access.site(slug), here().settings),
         here=flask.request.full_path,
         said=chosen.say(said) if said in _SAID.values() else None,
         given=flask.request.form,

@@ -31,6 +31,7 @@ blueprint = Blueprint("thread", __name__)
 _WAIT_SECONDS = 2.0
 _FIELDS = (
     "name", "email", "url", "body", "honeypot", "altcha", "parent_id", "page_url", "page_title",
+    "author_token",
 )  # fmt: skip
 # What a form that is shown again can still be sent with.
 _MENDABLE = (Invalid, RateLimited, Unavailable)
@@ -38,10 +39,14 @@ _KEY_MOST = 64
 
 
 class PageQuery(ThreadQuery):
-    """Which comments to show, and which one to answer or to report."""
+    """Which comments to show, which one to answer or to report, and by whom.
+
+    `author` is the author token of a browser without scripts, which keeps none by itself.
+    """
 
     reply_to: Blank[Annotated[Line, Field(max_length=30)]] = None
     report: Blank[Annotated[Line, Field(max_length=30)]] = None
+    author: Blank[Annotated[Line, Field(max_length=100)]] = None
     lang: Blank[Annotated[Line, Field(max_length=30)]] = None
     said: Blank[Annotated[Line, Field(max_length=30)]] = None
 
@@ -58,7 +63,9 @@ def submit(slug: str) -> Response:
     site = here().access.site(slug)
     caller = Caller(site, None, None)
     given = {name: flask.request.form.get(name, "") for name in _FIELDS}
-    query = _query(page_url=given["page_url"], reply_to=given["parent_id"])
+    query = _query(
+        page_url=given["page_url"], reply_to=given["parent_id"], author=given["author_token"]
+    )
     _check_page(site, query.page_url)
     try:
         try:
@@ -108,9 +115,16 @@ def _page(
             for one in (query.reply_to, query.report)
         )
     shown = (query.order, query.after, query.at, flask.request.args.get("lang"))
-    comments = here().renderings.get(
-        ("page", thread, chosen.language, *shown), lambda: _comments(site, thread, query)
-    )
+    if query.author is None:
+        comments = (
+            here()
+            .renderings.get(
+                ("page", thread, chosen.language, *shown), lambda: _comments(site, thread, query)
+            )
+            .plain
+        )
+    else:  # its links hold what shows who reads: for nobody else
+        comments = _comments(site, thread, query)
     # What was only wrong somewhere goes on with its challenge; another error may have used it up.
     kept = given.get("altcha") if given and isinstance(error, Invalid) else None
     page = frame.render(
@@ -119,7 +133,7 @@ def _page(
         site=site,
         query=query,
         thread=thread,
-        comments=Markup(comments.plain.decode()),  # noqa: S704
+        comments=Markup(comments.decode()),  # noqa: S704
         answered=answered,
         reported=reported,
         given=given or {},
@@ -131,7 +145,7 @@ def _page(
     )
     if isinstance(error, RateLimited):
         page.headers["Retry-After"] = str(error.retry_after_seconds)
-    return frame.pack(page)
+    return frame.pack(page) if query.author is None else page
 
 
 def _comments(site: SiteView, thread: Mark, query: PageQuery) -> bytes:

@@ -20,6 +20,7 @@ from service.models.comments import (
     VerifiedAuthor,
     is_automatic,
 )
+from service.models.confirmations import CONFIRMATIONS, SILENCED_MAILBOXES, Confirmation
 from service.models.learning import (
     SHADOW_RULINGS,
     LabelRelease,
@@ -59,6 +60,7 @@ __all__ = [
     "BANDS",
     "CAMPAIGNS",
     "COMMENTS",
+    "CONFIRMATIONS",
     "DECISIONS",
     "DELIVERIES",
     "ENDPOINTS",
@@ -71,6 +73,7 @@ __all__ = [
     "POLICY_ACTOR",
     "RETENTION_MARKS",
     "SHADOW_RULINGS",
+    "SILENCED_MAILBOXES",
     "SITES",
     "STORMS",
     "THREADS",
@@ -80,6 +83,7 @@ __all__ = [
     "Campaign",
     "CampaignBand",
     "Comment",
+    "Confirmation",
     "Decision",
     "Delivery",
     "DeliveryStatus",

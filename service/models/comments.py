@@ -132,6 +132,7 @@ class Comment(Base):
     queue_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     edited_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     appealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    confirmation_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Decision(Base):

@@ -141,10 +141,11 @@ def tell(
     told: Callable[[events.Site], Told],
     now: datetime,
     *,
+    comment_id: str | None = None,
     personal: str | None = None,
     only: str | None = None,
 ) -> None:
-    """Tell of what is about no single comment.
+    """Tell of what is not about the state of one comment.
 
     Args:
         connection: of the transaction in which it happened.
@@ -152,6 +153,7 @@ def tell(
         site_id: where.
         told: makes the data, of the site; asked only if somebody wants to know.
         now: when it happened.
+        comment_id: of the comment with which it is forgotten, if there is one.
         personal: of `events.personal_of`, for those who may be told.
         only: the endpoint that alone is told, whatever types it wants; default all that want it.
     """
@@ -167,7 +169,7 @@ def tell(
         data = told(audience.site)
         _keep(
             connection,
-            [_Fact(event_type, audience, listeners, data, now, personal=personal)],
+            [_Fact(event_type, audience, listeners, data, now, comment_id, personal=personal)],
         )
 
 

@@ -43,6 +43,7 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "PATCH /api/v1/comments/<comment_id>":           (401, 401, 401, 401, 401, 401, 401, 401),
     "DELETE /api/v1/comments/<comment_id>":          (401, 401, 401, 401, 401, 401, 401, 401),
     "POST /api/v1/comments/<comment_id>/appeals":    (401, 401, 401, 401, 401, 401, 401, 401),
+    "POST /api/v1/comments/<comment_id>/confirmations": (401, 401, 401, 401, 401, 401, 401, 401),
     "POST /api/v1/comments/<comment_id>/reports":    (404, 404, 404, 404, 404, 404, 204, 404),
     "POST /api/v1/sites/<site>/markdown":            (403, 200, 404, 401, 401, 401, 200, 403),
     # What sites are told, and what became of it.
@@ -76,6 +77,11 @@ MATRIX: dict[str, tuple[int, ...]] = {
     "GET /sites/<slug>/comments/<comment_id>":       (404, 404, 404, 404, 404, 404, 404, 404),
     "POST /sites/<slug>/comments/<comment_id>":      (404, 404, 404, 404, 404, 404, 403, 404),
     "POST /sites/<slug>/comments/<comment_id>/reports": (303, 303, 303, 303, 303, 303, 403, 303),
+    # Nobody here has the link of a mail: see test_confirmations.
+    "GET /sites/<slug>/confirmation":                (404, 404, 404, 404, 404, 404, 404, 404),
+    "POST /sites/<slug>/confirmation":               (404, 404, 404, 404, 404, 404, 403, 404),
+    "GET /sites/<slug>/silence":                     (404, 404, 404, 404, 404, 404, 404, 404),
+    "POST /sites/<slug>/silence":                    (404, 404, 404, 404, 404, 404, 403, 404),
     "GET /sites/<slug>/feed.atom":                   (200, 200, 200, 200, 200, 200, 200, 200),
     "GET /embed.js":                                 (200, 200, 200, 200, 200, 200, 200, 200),
     "GET /count.js":                                 (200, 200, 200, 200, 200, 200, 200, 200),
@@ -220,6 +226,7 @@ def _body(route: str, comment_id: str, delivery_id: str) -> object:
         "/markdown": {"body": "*so*"},
         "/appeals": {"reason": "it is unfair"},
         "/reports": {"reason": "it is unfair"},
+        "/confirmations": {},
         "/undo": None,
         "/<site>/decisions": {"decisions": [{**decision, "comment_id": comment_id}]},
         "/<site>/endpoints": {"url": "https://hooks.example.org/in"},

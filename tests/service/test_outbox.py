@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
-from service import authoring, events, moderation, objections, sites, storms, versions
+from service import (
+    authoring,
+    comments,
+    confirmations,
+    events,
+    moderation,
+    objections,
+    sites,
+    storms,
+    versions,
+)
 from service.db import Database, new_id, utc_now
 from service.events import BODY_MOST_BYTES, EventType
-from service.models import DELIVERIES, EVENTS, ModelVersion
+from service.models import CONFIRMATIONS, DELIVERIES, EVENTS, ModelVersion
 from service.moderation import Ballot
 from service.policy import Policy, Status
 from service.sites import SiteView
@@ -92,6 +102,25 @@ def test_a_comment_is_told_of_from_its_submission_on(
     assert (decision["actor"], decision["rule"], decision["score"]) == ("policy", "otherwise", 0.25)
     assert decision["clues"] == [{"label": "day", "weight": -1.5, "kind": "word"}]
     assert "ada@example.org" not in json.dumps([came, approved])
+
+
+def test_an_author_is_verified_once_and_nobody_is_told_the_address(
+    database: Database, site: SiteView, told: Callable[[], list[dict[str, Any]]]
+) -> None:
+    comment_id = make_comment(database, site)
+    decide(database, [comment_id], Status.APPROVED)
+    with database.transaction() as session:
+        confirmations.ask(session, comments.get(session, comment_id), "en")
+        confirmation_id = session.scalar(select(CONFIRMATIONS.c.id)) or ""
+    for _ in range(2):
+        with database.transaction() as session:
+            confirmations.confirm(session, confirmation_id, site.id)
+
+    *_, verified = told()
+
+    assert types(told()).count("author.verified") == 1
+    assert verified["data"]["comment_ids"] == [comment_id]
+    assert "ada@example.org" not in json.dumps(verified)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ export async function show(element, { host, site, page, title, signal }) {
     posted,
   };
 
+  // From the link of a mail: whose address was confirmed comes back with what shows it.
+  const [, token] = location.hash.split(`#hamgate-author-${site}=`);
+  if (token) {
+    ctx.store.saveAuthor(token);
+    history.replaceState(history.state, "", location.pathname + location.search);
+  }
+
   let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
   let pages = [];
   let at = linked(); // the comment that a permalink leads to, as long as its page is the first one

@@ -125,7 +125,7 @@ export function writing(ctx, { parent, sent, cancel }) {
     const { key, altcha } = draft.tried;
     const answer = await ctx.ask(`sites/${ctx.site}/comments`, {
       method: "POST",
-      body: { ...content, page_title: ctx.title.slice(0, 300), altcha },
+      body: { ...content, page_title: ctx.title.slice(0, 300), altcha, author_token: store.author() },
       headers: { "Idempotency-Key": key, Prefer: "wait=2" },
     });
     store.remember(answer.id, answer.receipt);

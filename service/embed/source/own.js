@@ -76,6 +76,17 @@ export function actions(ctx, state, open) {
         await done("withdrawn");
       },
     })),
+    state.confirmable && button("confirm", (cancel) => panel(ctx, {
+      question: "confirm-why", submit: "send", cancel,
+      async send() {
+        await ctx.ask(`${path}/confirmations`, {
+          method: "POST", receipt, body: { language: ctx.words.language },
+        });
+        cancel();
+        await look(ctx, [state.id]);
+        await done("confirm-sent");
+      },
+    })),
     ["rejected", "spam"].includes(state.status) && !state.appealed_at &&
       button("appeal", (cancel) => panel(ctx, {
         name: "reason", question: "appeal-why", submit: "send", cancel,

@@ -1,5 +1,6 @@
 /**
- * What this browser keeps for its reader: drafts, and the receipts of their own comments.
+ * What this browser keeps for its reader: drafts, the receipts of their own comments, and the
+ * author token that shows which address is theirs.
  *
  * It stays with the page's origin and is sent nowhere but, receipt by receipt, to the service.
  * A browser that keeps nothing (private windows, a full disk) only forgets sooner.
@@ -26,9 +27,12 @@ function write(key, value) {
 
 export function keep(site, page) {
   const receipts = `hamgate:receipts:${site}`;
+  const author = `hamgate:author:${site}`;
   const draft = (parent) => `hamgate:draft:${site}:${page}:${parent || ""}`;
   return {
     draft: (parent) => read(draft(parent)),
+    author: () => read(author),
+    saveAuthor: (token) => write(author, token),
     saveDraft: (parent, value) => write(draft(parent), value),
     /** The receipts of this page's comments, by comment. */
     receipts: () =>
