@@ -5,6 +5,7 @@ Hamgate does with a comment. The one rule: the first rule that answers decides, 
 one always answers.
 """
 
+import hashlib
 import ipaddress
 import re
 import unicodedata
@@ -49,6 +50,7 @@ class ProofOfWork(StrEnum):
     ALWAYS = "always"
 
 
+_DIGEST = "sha256:"
 # As `text.words` cuts a comment, or a blocked "free-money" would never be found in one.
 _WORD = re.compile(r"\w+")
 
@@ -134,6 +136,10 @@ class Policy(BaseModel):
         return frozenset(email.casefold() for email in self.banned_emails)
 
     @cached_property
+    def _bans_by_digest(self) -> bool:
+        return any(email.startswith(_DIGEST) for email in self._emails)
+
+    @cached_property
     def _names(self) -> frozenset[str]:
         return frozenset(_folded(name) for name in self.banned_names)
 
@@ -146,6 +152,11 @@ class Policy(BaseModel):
     def _domains(self) -> tuple[str, ...]:
         plain = (domain for domain in self.blocked_domains if not patterns.is_pattern(domain))
         return tuple(domain.casefold().strip(".") for domain in plain)
+
+
+def ban_digest(email: str) -> str:
+    """Give what stands in `banned_emails` for an address that is not to be kept."""
+    return _DIGEST + hashlib.sha256(email.casefold().encode()).hexdigest()
 
 
 def _folded(text: str) -> str:
@@ -217,7 +228,10 @@ Rule = Callable[[Signals, Policy], Ruling | None]
 
 def banned(signals: Signals, policy: Policy) -> Ruling | None:
     """Reject an author or an address the site has banned."""
-    if signals.email.casefold() in policy._emails or policy._email_patterns.first(signals.email):
+    email = signals.email.casefold()
+    if email in policy._emails or policy._email_patterns.first(signals.email):
+        return Ruling(Status.REJECTED, "banned", "this e-mail address is banned on the site")
+    if policy._bans_by_digest and ban_digest(email) in policy._emails:
         return Ruling(Status.REJECTED, "banned", "this e-mail address is banned on the site")
     if _folded(signals.name) in policy._names or policy._name_patterns.first(signals.name):
         return Ruling(Status.REJECTED, "banned", "this author's name is banned on the site")

@@ -1,10 +1,12 @@
 """Model versions: what each site's moderators have taught, and which of it scores now.
 
-The one rule: nothing here is ever overwritten. A version is kept with its report for as long as
-the site lives, and every change of the one that scores is recorded with who made it and why.
+The one rule: nothing here is ever overwritten, but for what a person's erasure takes along
+(`forget`). A version is kept with its report for as long as the site lives, and every change of
+the one that scores is recorded with who made it and why.
 Version 0 is the shipped model alone.
 """
 
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:  # the web processes list versions and never score
     from service.scoring import Tuning
 
 SHIPPED = 0
+# In place of the weights of a version that was to be forgotten.
+_FORGOTTEN = b""
 TRAINING = "training"
 
 
@@ -203,12 +207,45 @@ def roll_back(session: Session, site_id: str, *, actor: str) -> tuple[int, int]:
             stack.pop()
         else:
             stack.append(change.number)
+    kept = {SHIPPED, *(one.number for one in listing(session, site_id))}
+    stack = [number for number, _ in itertools.groupby(one for one in stack if one in kept)]
     if len(stack) == 1:
         raise NotFound("there is nothing to go back to: the shipped model alone scores")
     now, before = stack.pop(), stack[-1]
     _change(session, site_id, before, actor, f"back from {now}", is_rollback=True)
     session.execute(update(Site).where(Site.id == site_id).values(promotes=False))
     return now, before
+
+
+def forget(session: Session, site_id: str, since: datetime, *, actor: str, reason: str) -> bool:
+    """Forget what versions were taught that have seen a label of this time or a later one.
+
+    Their reports stay, and that they scored; their weights go, and nothing can score with them
+    again. The shipped model alone takes the place of the present one, until training, which
+    finds no version that has seen any label, has made another from those that are left.
+
+    Returns:
+        Whether there were any.
+    """
+    gone = session.scalars(
+        update(ModelVersion)
+        .where(
+            ModelVersion.site_id == site_id,
+            ModelVersion.taught_until >= since,
+            ModelVersion.tuning != _FORGOTTEN,
+        )
+        .values(tuning=_FORGOTTEN)
+        .returning(ModelVersion.number)
+    ).all()
+    if not gone:
+        return False
+    now = standing(session, site_id)
+    if now.model in gone:
+        _change(session, site_id, SHIPPED, actor, reason, promotes=now.promotes)
+    if now.shadow in gone:
+        set_shadow(session, site_id, None)
+    session.execute(update(Site).where(Site.id == site_id).values(learnt_at=None))
+    return True
 
 
 def set_shadow(session: Session, site_id: str, number: int | None) -> None:
@@ -231,7 +268,7 @@ _VIEW = select(
     ModelVersion.report,
     ModelVersion.taught_until,
     ModelVersion.created_at,
-)
+).where(ModelVersion.tuning != _FORGOTTEN)
 
 
 def _change(
@@ -243,6 +280,7 @@ def _change(
     *,
     instead_of: int | None = None,
     is_rollback: bool = False,
+    promotes: bool = True,
 ) -> None:
     site = session.scalar(select(Site).where(Site.id == site_id).with_for_update())
     if site is None:
@@ -266,7 +304,7 @@ def _change(
     site.model = number
     site.thresholds = None  # they were chosen for the other one
     if actor != TRAINING:
-        site.promotes = True
+        site.promotes = promotes
 
 
 def _tell(session: Session, change: ModelChange) -> None:

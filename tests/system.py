@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -53,6 +53,7 @@ class System:
     environ: Mapping[str, str]
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    output: BinaryIO | None = None
 
     def start(self, name: str) -> None:
         """Start `web` or `worker`; wait until the web server answers."""
@@ -61,6 +62,8 @@ class System:
             [_HAMGATE, name],
             env={**clean, **self.environ, "HAMGATE_PORT": str(self.port)},
             start_new_session=True,
+            stdout=self.output,
+            stderr=self.output,
         )
         deadline = time.monotonic() + _READY_SECONDS
         while name == "web" and not self.is_ready():
@@ -116,9 +119,9 @@ class System:
 
 
 @contextlib.contextmanager
-def running(environ: Mapping[str, str]) -> Iterator[System]:
-    """Run web and worker for the length of a block."""
-    system = System(environ)
+def running(environ: Mapping[str, str], output: BinaryIO | None = None) -> Iterator[System]:
+    """Run web and worker for the length of a block; what they print goes to `output`, if given."""
+    system = System(environ, output=output)
     try:
         system.start("web")
         system.start("worker")

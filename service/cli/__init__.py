@@ -20,6 +20,7 @@ from service.cli.backup import backup, restore
 from service.cli.model import model
 from service.cli.moderator import moderator
 from service.cli.opening import open_database, with_settings
+from service.cli.person import erase, export
 from service.cli.policy import policy
 from service.cli.secret import secret
 from service.cli.settings import show_settings
@@ -58,6 +59,8 @@ def hamgate() -> None:
 
 
 hamgate.add_command(backup)
+hamgate.add_command(erase)
+hamgate.add_command(export)
 hamgate.add_command(model)
 hamgate.add_command(moderator)
 hamgate.add_command(policy)
