@@ -6,7 +6,6 @@ server. What names lead to is checked by whoever looks them up, with `require`, 
 """
 
 import ipaddress
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,8 @@ from dataclasses import dataclass
 import idna
 
 from service.config import Settings
-from service.errors import FieldError, HamgateError, Invalid
+from service.errors import HamgateError
 from service.values import IpNetwork
-
-log = logging.getLogger(__name__)
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -186,19 +183,6 @@ def parse(url: str, settings: Settings) -> Destination:
     if address is not None:
         require([address], port, settings)
     return found
-
-
-def usable(url: str, settings: Settings) -> str:
-    """Give the form under which a URL is kept, for whoever registers it.
-
-    Raises:
-        Invalid: webhooks cannot go there; in the same words for all reasons.
-    """
-    try:
-        return parse(url, settings).url
-    except Refused as refusal:
-        log.info("refused as a webhook's address: %s: %s", ascii(url[:200]), refusal.detail)
-        raise Invalid([FieldError("/url", str(refusal))]) from refusal
 
 
 def require(addresses: Sequence[IpAddress], port: int, settings: Settings) -> None:

@@ -1,29 +1,36 @@
 """Which addresses an endpoint may have, as far as that can be told when it is registered.
 
-The one rule: who is refused learns what is allowed, and nothing of what is inside.
+The one rule: who is refused learns what is allowed, and nothing of what is inside; so it is said
+in the same words whatever the reason, and the log alone has that. Where a name leads is asked at
+each attempt and not here: what a name server says today binds nobody tomorrow, and it may take
+its time, which no web process has.
 """
 
-import re
+import logging
 
+from service import destinations
 from service.config import Settings
+from service.destinations import Refused
 from service.errors import FieldError, Invalid
 from service.webhooks.endpoints import Check
 
-_URL = re.compile(r"https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\.[a-z]{2,63}(?::(?:443|8443))?/[!-~]*")
+log = logging.getLogger(__name__)
 
 
 def check(settings: Settings) -> Check:
     """Give what checks an address by an installation's settings; it raises `Invalid`."""
 
     def read(url: str) -> str:
-        if not _URL.fullmatch(url):
-            raise Invalid([FieldError("/url", f"cannot be used: {ALLOWED}")])
-        return url
+        try:
+            return destinations.parse(url, settings).url
+        except Refused as refusal:
+            log.info("refused as a webhook's address: %s: %s", ascii(url[:200]), refusal.detail)
+            raise Invalid([FieldError("/url", f"cannot be used: {ALLOWED}")]) from refusal
 
     return read
 
 
 ALLOWED = (
-    "it has to be an https address on the Internet, at port 443 or 8443, without user name and"
-    " fragment"
+    "it has to be an https address on the Internet, at port 443, 8443 or 80, without user name"
+    " and fragment, or one that this installation's settings allow"
 )

@@ -13,6 +13,7 @@ from service import destinations
 from service.config import Settings, from_environ
 from service.destinations import Destination, Refused
 from service.errors import Invalid
+from service.webhooks import addresses
 from tests import forbidden
 
 DEFAULT = from_environ({})
@@ -112,17 +113,18 @@ def test_the_log_can_say_why(url: str, detail: str) -> None:
 
 
 def test_who_registers_is_told_the_same_whatever_it_was(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "service.destinations")
+    caplog.set_level(logging.INFO, "service.webhooks.addresses")
+    check = addresses.check(DEFAULT)
     told = set()
     for url in ("https://127.0.0.1/", "http://example.com/", "x\n", "https://db/"):
         with pytest.raises(Invalid) as refusal:
-            destinations.usable(url, DEFAULT)
+            check(url)
         told |= {(error.pointer, error.message) for error in refusal.value.errors}
 
-    assert told == {("/url", "this address cannot be used for webhooks")}
+    assert told == {("/url", f"cannot be used: {addresses.ALLOWED}")}
     assert len(caplog.messages) == 4
     assert caplog.messages[0].endswith("127.0.0.1 is not public")
-    assert destinations.usable("https://Example.com", DEFAULT) == "https://example.com/"
+    assert check("https://Example.com") == "https://example.com/"
 
 
 def test_no_form_of_an_address_inside_is_let_through() -> None:
