@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
+from classifier.appraisal import Appraisal, appraise, sizes
 from classifier.comparison import Comparison, anchors, compare, frozen_set
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
@@ -37,11 +38,13 @@ class Candidate:
         tuning: The layer, taught by all decisions.
         odds: (n,) log-odds of each decision by a layer that had not seen it.
         comparison: Against the current layer, on the decisions that one had not seen.
+        appraisal: How it does by itself, on all decisions, each held out.
     """
 
     tuning: Tuning
     odds: Floats
     comparison: Comparison
+    appraisal: Appraisal
 
 
 def rehearse(
@@ -91,11 +94,18 @@ def _rehearse(
         )
     memory = anchors()
     odds = np.zeros(len(labels))
-    splits = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
-    for number, (known, held) in enumerate(splits.split(labels, labels, groups)):
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
+    splits = list(folds.split(labels, labels, groups))
+    fewest = min(len(known) for known, _ in splits)
+    early = [(size, np.zeros(len(labels))) for size in sizes(len(labels), fewest)]
+    for number, (known, held) in enumerate(splits):
         progress(number, steps, f"part {number + 1} of {_FOLDS}")
         part = teach(model, [*(examples[place] for place in known), *memory])
-        odds[held] = model.log_odds([contents[place] for place in held], part)
+        unknown = [contents[place] for place in held]
+        odds[held] = model.log_odds(unknown, part)
+        for size, predictions in early:
+            small = _early(model, [examples[place] for place in known[:size]], memory)
+            predictions[held] = model.log_odds(unknown, small)
     progress(_FOLDS, steps, "all decisions")
     tuning = teach(model, [*examples, *memory])
     progress(_FOLDS + 1, steps, "comparison")
@@ -110,4 +120,12 @@ def _rehearse(
         frozen_is_spam=np.array([example.is_spam for example in frozen]),
     )
     progress(steps, steps, "done")
-    return Candidate(tuning, odds, comparison)
+    return Candidate(tuning, odds, comparison, appraise(odds, labels, fewest, early))
+
+
+def _early(model: Model, examples: Sequence[Example], memory: Sequence[Example]) -> Tuning | None:
+    """Return the layer of a site with these decisions; `None` if it would have none yet."""
+    spam = sum(example.is_spam for example in examples)
+    if min(spam, len(examples) - spam) < FEWEST:
+        return None
+    return teach(model, [*examples, *memory])

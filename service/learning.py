@@ -158,6 +158,7 @@ def _teach(
         "comparison": asdict(comparison),
         "thresholds": asdict(expected.thresholds),
         "expected": {**asdict(expected.outlook), "comments": expected.comments},
+        "appraisal": asdict(candidate.appraisal),
         "seconds": round(time.monotonic() - began, 1),
     }
     newest = max(one.decided_at for one in trusted)

@@ -37,6 +37,7 @@ def test_a_candidate_that_knows_the_site_is_better(builtin: Model) -> None:
 
     assert candidate.comparison.is_better
     assert candidate.comparison.accuracy_candidate > 0.95
+    assert candidate.appraisal.curve == ()  # 80 decisions are too few for one
     right = (candidate.odds >= 0) == np.array([example.is_spam for example in examples])
     assert right.mean() > 0.95
 
@@ -81,6 +82,19 @@ def test_each_step_is_told(builtin: Model) -> None:
     )
 
     assert told == [(done, 7) for done in range(8)]
+
+
+def test_many_decisions_give_a_learning_curve_on_decisions_held_out(builtin: Model) -> None:
+    examples = decisions(50)
+
+    candidate = rehearse(builtin, examples, None, everything(examples))
+
+    shipped, few, more, most = candidate.appraisal.curve
+    assert [point.labels for point in (shipped, few, more, most)] == [0, 25, 50, 80]
+    assert shipped.right < 0.7
+    assert most.right > 0.95
+    assert shipped.loss > few.loss > most.loss
+    assert sum(candidate.appraisal.ham) == sum(candidate.appraisal.spam) == 50
 
 
 def test_the_frozen_set_is_the_same_each_time() -> None:

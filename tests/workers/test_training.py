@@ -126,6 +126,8 @@ def test_the_report_is_kept_with_the_version(
     assert view.report["comparison"]["accuracy_candidate"] > 0.9
     assert view.report["comparison"]["accuracy_current"] < 0.7
     assert view.report["expected"]["comments"] == 60
+    assert sum(view.report["appraisal"]["ham"]) == sum(view.report["appraisal"]["spam"]) == 30
+    assert view.report["appraisal"]["curve"] == []
 
 
 def test_a_candidate_that_is_not_better_is_kept_and_does_not_score(
