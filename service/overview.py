@@ -54,9 +54,7 @@ class Overview:
         """Share of the rules' decisions for a status that no person has changed, 0-1."""
         if not self.decided[status]:
             return None
-        wrong = sum(
-            count for (was, now), count in self.corrected.items() if was is status is not now
-        )
+        wrong = sum(count for (was, now), count in self.corrected.items() if was == status != now)
         return 1.0 - wrong / self.decided[status]
 
 
@@ -97,7 +95,7 @@ def of_site(session: Session, site_id: str) -> Overview:
         found.decided[ruled] += 1
         if moderation.is_person(row.actor):
             found.corrected[(ruled, Status(row.said))] += 1
-            if ruled is Status.PENDING:
+            if ruled is Status.PENDING is not Status(row.said):
                 waited.append((row.decided_at - row.created_at).total_seconds())
     found.days = {day: days[day] for day in _last(_day(now), timedelta(days=1), DAYS)}
     found.hours = {hour: hours[hour] for hour in _last(_hour(now), timedelta(hours=1), HOURS)}
@@ -120,6 +118,6 @@ def _last(newest: datetime, step: timedelta, many: int) -> list[datetime]:
 
 
 def _oldest(session: Session, site_id: str, now: datetime) -> float | None:
-    """Give the age of the oldest comment on the queue's first page."""
-    first = queue.page(session, site_id, most=1)
-    return (now - first[0].created_at).total_seconds() if first else None
+    """Give how long the oldest that waits has waited; the queue begins with the most useful."""
+    came = queue.oldest(session, site_id)
+    return None if came is None else (now - came).total_seconds()

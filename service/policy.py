@@ -68,6 +68,8 @@ class Policy(BaseModel):
     `trust_after` approved comments. With `storm_mode` the site looks at every comment first
     while too much is odd at once (`service.storms`). What a person decided is told to webhooks
     after `undo_seconds`, and an author's e-mail and network address only with `share_personal`.
+    Of the decisions of people the share `second_looks` is asked of another moderator as well
+    (`service.second_looks`); it is for no rule.
 
     Of a form's challenge: what was written in less than `write_seconds` is held, so is what
     shows none of `proof_of_work` while that is asked for, and with `forms_only` what shows no
@@ -95,6 +97,7 @@ class Policy(BaseModel):
     proof_of_work: ProofOfWork = ProofOfWork.NEVER
     undo_seconds: int = Field(5, ge=0, le=300)
     share_personal: bool = False
+    second_looks: float = Field(0.05, ge=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Policy":

@@ -33,7 +33,7 @@ class Waiting:
         campaign_id: the near-duplicates it belongs to, if any.
         alike: how many of those wait, this one included, up to `COUNT_MOST`.
         rule, reason, score, clues: of the automatic decision, if there was one.
-        history: how many comments this e-mail has had on the site by status, of the last 200.
+        history: how many comments this e-mail has had on the site by status, of up to 200 of them.
         queue_at: its place; with `id` the cursor to what follows.
     """
 
@@ -112,7 +112,7 @@ def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Wai
     return _rows(session, site_id, [*_here(site_id), COMMENTS.c.id.in_(comment_ids)], PAGE_MOST)
 
 
-def objected(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
+def wherever(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
     """Give these comments in this order, wherever they stand, but for deleted ones; up to 50."""
     wanted = [
         COMMENTS.c.site_id == site_id,
@@ -126,6 +126,12 @@ def objected(session: Session, site_id: str, comment_ids: Sequence[str]) -> list
 def count(session: Session, site_id: str) -> int:
     """Count what waits, up to `COUNT_MOST`."""
     return _count(session, _here(site_id))
+
+
+def oldest(session: Session, site_id: str) -> datetime | None:
+    """Give when the oldest that waits came in; `None` if nothing does."""
+    first = select(COMMENTS.c.created_at).where(*_here(site_id)).order_by(COMMENTS.c.id).limit(1)
+    return session.scalar(first)
 
 
 def _next(site_id: str, after: Cursor | None, without: set[str], most: int) -> Select[Any]:
@@ -252,7 +258,7 @@ def _count(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
 def _histories(
     session: Session, site_id: str, emails: set[str]
 ) -> defaultdict[str, Counter[Status]]:
-    """Count what became of these authors' newest comments on the site, by e-mail and status.
+    """Count what became of these authors' comments on the site, by e-mail and status.
 
     One statement of a part for each: one for all of them would read every comment of an author
     who wrote a hundred thousand, and one each costs a round trip each.

@@ -5,6 +5,8 @@ module it is for. Checked here for all of them: the browser's own word (Fetch me
 and the form's token.
 """
 
+import gzip
+
 import flask
 from flask import Blueprint, Response
 
@@ -30,6 +32,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+# 1 to 9: a full queue of 100 kB in a millisecond; 9 takes three times as long for 3 % less.
+_GZIP_LEVEL = 5
 _HSTS = "max-age=31536000"
 
 
@@ -66,4 +70,17 @@ def _close(answer: Response) -> Response:
         return answer
     answer.headers["Cache-Control"] = "no-store"
     session.keep_browser(answer)
+    _compress(answer)
     return answer
+
+
+def _compress(answer: Response) -> None:
+    """Make a page a tenth as long. Its token is salted anew each time, so lengths tell nothing."""
+    answer.headers.add("Vary", "Accept-Encoding")
+    if (
+        answer.mimetype == "text/html"
+        and not answer.is_streamed
+        and flask.request.accept_encodings["gzip"] > 0
+    ):
+        answer.set_data(gzip.compress(answer.get_data(), compresslevel=_GZIP_LEVEL, mtime=0))
+        answer.content_encoding = "gzip"

@@ -52,6 +52,13 @@ _SHARES = {
     "hold_at_most": ("Good comments that may wait for a person", 10.0, 0.1),
     "mark_at_most": ("Good comments that may be marked as spam", 1.0, 0.01),
 }
+_SAMPLES = {
+    "second_looks": (
+        "Decisions that another moderator is asked about as well, blindly",
+        100.0,
+        0.5,
+    ),
+}
 
 
 _SHOWN = {
@@ -60,6 +67,7 @@ _SHOWN = {
     "numbers": _NUMBERS,
     "choices": _CHOICES,
     "shares": _SHARES,
+    "samples": _SAMPLES,
 }
 
 
@@ -115,7 +123,7 @@ def _sent() -> dict[str, Any]:
     values: dict[str, Any] = {name: _lines(form.get(name, "")) for name in _LISTS}
     values |= {name: name in form for name in _SWITCHES}
     values |= {name: form.get(name, "") for name in (*_NUMBERS, *_CHOICES)}
-    for name in _SHARES:
+    for name in (*_SHARES, *_SAMPLES):
         written = form.get(name, "").strip().replace(",", ".")
         try:
             values[name] = float(written) / 100

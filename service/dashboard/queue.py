@@ -4,22 +4,24 @@ Every action is a form that works without JavaScript; with it the same forms are
 background (`static/queue.js`) and answered with JSON instead of a redirect.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import flask
 from flask import Blueprint
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from service import authors, comments, moderation, moderators, objections, queue
+from service import authors, comments, moderation, moderators, objections, queue, second_looks
 from service.dashboard import refusals, showing
 from service.dashboard.session import own_path, require
 from service.db import new_id
-from service.errors import FieldError, HamgateError, Invalid, NotFound
+from service.errors import FieldError, HamgateError, Invalid, NotFound, Stale
 from service.here import here
 from service.moderation import BULK_MOST, Ballot, DecisionView
-from service.moderators import Role, presence
+from service.moderators import Person, Role, presence
 from service.policy import Status
 from service.sites import SiteView
 
@@ -39,12 +41,13 @@ _VERDICTS = {
 @blueprint.get("/sites/<slug>/queue")
 def show(slug: str) -> str:
     """Show what waits, the most useful first."""
-    site, _ = require(slug, Role.VIEWER)
+    site, person = require(slug, Role.VIEWER)
     after = _cursor(flask.request.args.get("after"))
     with here().database.reading() as session:
         rows = queue.page(session, site.id, after=after, most=_PAGE)
         waiting = queue.count(session, site.id)
         objected = objections.count(session, site.id)
+        again = _again(session, site, person)
     return flask.render_template(
         "queue.html",
         rows=rows,
@@ -53,6 +56,7 @@ def show(slug: str) -> str:
         next_page=_written(rows[-1]) if len(rows) == _PAGE else None,
         newest=new_id("cmt"),  # ids sort by time: what comes in from now on has not been seen
         objected=objected,
+        again=again,
         done=_done(),
     )
 
@@ -80,7 +84,7 @@ def objected(slug: str) -> str:
     site, _ = require(slug, Role.VIEWER)
     with here().database.reading() as session:
         waiting = objections.waiting(session, site.id)
-        rows = queue.objected(session, site.id, list(waiting))
+        rows = queue.wherever(session, site.id, list(waiting))
     return flask.render_template(
         "queue.html",
         rows=rows,
@@ -101,7 +105,9 @@ def comment(slug: str, comment_id: str) -> str:
         view = comments.get(session, comment_id, site_id=site.id)
         history = moderation.history(session, site.id, comment_id)
         objected = objections.of_comment(session, comment_id)
-        called = moderators.names(session, {one.actor for one in history})
+        looks = second_looks.of_comment(session, comment_id)
+        actors = {one.actor for one in history} | {one.said_by for one in looks}
+        called = moderators.names(session, actors)
         standing = authors.standing(session, site.id, view.email_normalised)
     undone = {one.undoes for one in history}
     return flask.render_template(
@@ -110,6 +116,7 @@ def comment(slug: str, comment_id: str) -> str:
         history=history[::-1],
         objections=objected,
         standing=standing,
+        looks=looks,
         undone=undone,
         names=called,
         done=_done(),
@@ -138,8 +145,9 @@ def decide(slug: str) -> Response:
             for comment_id, version in seen
         ]
         outcomes = moderation.record(session, ballots, site_id=site.id)
-    told = {one.comment_id: outcome for one, outcome in zip(ballots, outcomes, strict=True)}
-    return _answer(slug, act_id, status.value, told)
+        told = {one.comment_id: outcome for one, outcome in zip(ballots, outcomes, strict=True)}
+        refused = _refused(session, site, told)
+    return _answer(slug, act_id, status.value, list(told), refused)
 
 
 @blueprint.post("/sites/<slug>/presence")
@@ -158,10 +166,18 @@ def undo(slug: str, act_id: str) -> Response:
     site, person = require(slug, Role.MODERATOR)
     with here().database.transaction() as session:
         told = moderation.undo(session, site.id, act_id, person.actor)
-    return _answer(slug, None, "undone", told)
+        refused = _refused(session, site, told)
+    return _answer(slug, None, "undone", list(told), refused)
 
 
-def _seen(session: Any, site: SiteView) -> list[tuple[str, int]]:
+def _again(session: Session, site: SiteView, person: Person) -> int:
+    """Count the second looks that wait for somebody; none for who may only look."""
+    if not person.may(site.id, Role.MODERATOR):
+        return 0
+    return len(second_looks.waiting(session, site.id, site.policy.second_looks, person.actor))
+
+
+def _seen(session: Session, site: SiteView) -> list[tuple[str, int]]:
     """Read which comments are meant, and the version of each that the person saw."""
     form = flask.request.form
     if campaign_id := form.get("campaign"):
@@ -180,17 +196,32 @@ def _seen(session: Any, site: SiteView) -> list[tuple[str, int]]:
     return seen
 
 
+def _refused(
+    session: Session, site: SiteView, told: Mapping[str, DecisionView | HamgateError]
+) -> dict[str, str]:
+    """Say for people why some were left alone: who was faster, and with what."""
+    refused = {one: str(why) for one, why in told.items() if isinstance(why, HamgateError)}
+    stale = [one for one in refused if isinstance(told[one], Stale)]
+    views = [comments.get(session, one, site_id=site.id) for one in stale]
+    newest = moderation.latest(session, [one.decision_id for one in views if one.decision_id])
+    called = moderators.names(session, {one.actor for one in newest.values()})
+    for view in views:
+        if (last := newest.get(view.decision_id or "")) is not None:
+            who = called.get(last.actor, f"the {last.actor}")
+            refused[view.id] = f"{who} made it {last.status} meanwhile"
+    return refused
+
+
 def _answer(
-    slug: str, act_id: str | None, what: str, told: dict[str, DecisionView | HamgateError]
+    slug: str, act_id: str | None, what: str, told: Sequence[str], refused: Mapping[str, str]
 ) -> Response:
     """Answer a script with what became of each, and a form with the page it came from."""
-    refused = {one: str(why) for one, why in told.items() if isinstance(why, HamgateError)}
     if refusals.wants_json():
         return flask.jsonify(
             act_id=act_id,
             what=what,
             done=[comment_id for comment_id in told if comment_id not in refused],
-            refused=refused,
+            refused=dict(refused),
         )
     query = {"what": what, "count": len(told) - len(refused), "refused": len(refused)}
     back = own_path(flask.request.form.get("back"))

@@ -9,7 +9,10 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-_LINK = re.compile(r"""\b(?:https?://|hxxps?://|www\.)[^\s<>"']+""", re.IGNORECASE)
+# Without the punctuation that ends a sentence or a clause behind it.
+_LINK = re.compile(
+    r"""\b(?:https?://|hxxps?://|www\.)[^\s<>"']*[^\s<>"'.,;:!?)\]}]""", re.IGNORECASE
+)
 _HOST = re.compile(r"^((?:\w+://)?)([^/?#]*)(.*)$", re.DOTALL)
 _WORD = re.compile(r"\w+")
 _EXCERPT = 500
@@ -42,12 +45,12 @@ def text(value: str, found: re.Pattern[str] | None = None) -> Markup:
     return Markup("").join(parts)
 
 
-def excerpt(value: str, found: re.Pattern[str] | None = None) -> str:
+def excerpt(value: str, found: re.Pattern[str] | None = None, most: int = _EXCERPT) -> str:
     """Give the beginning of a long text, or the part of it in which something was found."""
     match = found.search(value) if found else None
-    start = 0 if match is None or match.end() <= _EXCERPT else match.start() - _EXCERPT // 5
-    part = value[start : start + _EXCERPT]
-    return f"{'…' if start else ''}{part}{'…' if start + _EXCERPT < len(value) else ''}"
+    start = 0 if match is None or match.end() <= most else match.start() - most // 5
+    part = value[start : start + most]
+    return f"{'…' if start else ''}{part}{'…' if start + most < len(value) else ''}"
 
 
 def url(value: str) -> Markup:

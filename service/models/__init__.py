@@ -40,6 +40,7 @@ from service.models.search import (
     SearchEntry,
     SearchFill,
 )
+from service.models.second_looks import SECOND_LOOKS, SecondLook
 from service.models.sites import SITES, ApiKey, SettingChange, Site
 from service.models.storms import STORMS, Storm
 from service.models.webhooks import (
@@ -72,6 +73,7 @@ __all__ = [
     "OBJECTIONS",
     "POLICY_ACTOR",
     "RETENTION_MARKS",
+    "SECOND_LOOKS",
     "SHADOW_RULINGS",
     "SILENCED_MAILBOXES",
     "SITES",
@@ -101,6 +103,7 @@ __all__ = [
     "SavedFilter",
     "SearchEntry",
     "SearchFill",
+    "SecondLook",
     "SettingChange",
     "ShadowRuling",
     "Site",

@@ -9,7 +9,17 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from service import comments, learning, moderation, moderators, objections, queue, sites, storms
+from service import (
+    comments,
+    learning,
+    moderation,
+    moderators,
+    objections,
+    queue,
+    second_looks,
+    sites,
+    storms,
+)
 from service.config import Settings
 from service.db import Database, utc_now
 from service.jobs import Job
@@ -23,6 +33,7 @@ from service.storms import Evidence
 from tests.cast import make_submission
 
 SLUG = "allotment"
+_AGAIN = 0.5
 _ORIGIN = "https://allotment.example.org"
 _PAGES = (
     ("sowing-broad-beans", "Sowing broad beans in October"),
@@ -79,6 +90,26 @@ _DOUBTFUL = (
     "Photos of ours: https://pics.example/1 https://pics.example/2 https://pics.example/3",
     "I sell beans, write me: beans@post.example, best price for all sorts",
 )
+_TOLD = (
+    ("Last spring", "Two winters ago", "On our north slope", "Behind the greenhouse", "This year"),
+    ("the leeks", "our runner beans", "the kale", "forty garlic cloves", "the early peas"),
+    ("stood under water for weeks", "went to seed by June", "came up twice as thick as before",
+     "were eaten to the ground", "ripened before the first frost"),
+    ("and I still do not know why.", "so I dug the bed over.", "thanks to the fleece.",
+     "which my neighbour had foretold.", "and the soup was worth it."),
+)  # fmt: skip
+_SOLD = (
+    ("Click here for", "Order now:", "Visit my profile for", "Last chance,", "Join today,"),
+    (
+        "cheap sneakers",
+        "instant loans",
+        "free casino spins",
+        "miracle diet drops",
+        "fake passports",
+    ),
+    ("at http://{}.example/a", "with 80% off at http://{}.example", "delivered by {}.example"),
+    ("!!! Limited offer", "no questions asked", "earn money while you sleep", "100% guaranteed"),
+)
 _NAMES = ("Ada", "Grace", "Linus", "Mary", "Otto", "Rosa", "Samir", "Tove", "Uma", "Wen", "Yara")
 
 
@@ -86,20 +117,31 @@ def move_in(database: Database, settings: Settings) -> SiteView:
     """Make the site with its people and its week; some of it waits in the queue."""
     with database.transaction() as session:
         site = sites.create(session, SLUG, name="The Allotment", origins=[_ORIGIN])
-        sites.set_policy(session, site.id, Policy(max_links=1, storm_mode=False))
+        policy = Policy(max_links=1, storm_mode=False, second_looks=_AGAIN)
+        sites.set_policy(session, site.id, policy)
         people = [
             moderators.create(session, f"{name.lower()}@example.org", name=name, site_id=site.id,
                               role=role)
             for name, role in (("Nora", Role.OWNER), ("Bo", Role.MODERATOR))
         ]  # fmt: skip
     alike = [_CAMPAIGN.format(word) for word in _PRAISED]
-    first = _submit(database, site, [*_GOOD, *_SPAM])
-    _decide_some(database, site, first, [f"moderator:{one}" for one in people])
+    actors = [f"moderator:{one}" for one in people]
+    dice = random.Random(7)
+    good = [*_GOOD, *_combined(_TOLD, 46, dice)]
+    spam = [*_combined(_SOLD, 30, dice), *_SPAM]
+    bodies = [*good, *spam]
+    dice.shuffle(bodies)
+    # People are not of one mind: some of what they call spam reads like the rest.
+    called_spam = {*spam, *dice.sample(good[len(_GOOD) :], 5)}
+    first = _submit(database, site, bodies)
+    _decide_some(database, site, first, [body in called_spam for body in bodies], actors)
     learning.train(database, Scorer(settings.model), site.id, settings)
-    _object(database, first)
+    by_body = dict(zip(bodies, first, strict=True))
+    _object(database, by_body[_GOOD[5]], by_body[_SPAM[9]])
     last = _submit(database, site, [*_DOUBTFUL, *alike])
     _spread(database, first, hours=160)
     _spread(database, last, hours=12)
+    _look_again(database, site, actors)
     with database.transaction() as session:
         began = utc_now() - timedelta(hours=30)
         evidence = Evidence(comments=64, usual=3, strangers=0.97, alike=0.12)
@@ -108,6 +150,15 @@ def move_in(database: Database, settings: Settings) -> SiteView:
     with database.reading() as session:
         assert queue.count(session, site.id) >= 3, "too little waits for a picture"
     return site
+
+
+def _combined(parts: tuple[tuple[str, ...], ...], count: int, dice: random.Random) -> list[str]:
+    """Put sentences together, none twice."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        words = " ".join(dice.choice(part) for part in parts)
+        found[words.format("".join(dice.choices("abcdefgh", k=6)))] = None
+    return list(found)
 
 
 def _submit(database: Database, site: SiteView, bodies: list[str]) -> list[str]:
@@ -143,10 +194,12 @@ def _submit(database: Database, site: SiteView, bodies: list[str]) -> list[str]:
         time.sleep(0.05)
 
 
-def _decide_some(database: Database, site: SiteView, ids: list[str], actors: list[str]) -> None:
+def _decide_some(
+    database: Database, site: SiteView, ids: list[str], spam: list[bool], actors: list[str]
+) -> None:
     """Have people say of each comment what it is; one is taken back."""
     for place, comment_id in enumerate(ids):
-        status = Status.APPROVED if place < len(_GOOD) else Status.SPAM
+        status = Status.SPAM if spam[place] else Status.APPROVED
         with database.transaction() as session:
             ballot = Ballot(
                 comment_id=comment_id,
@@ -161,12 +214,24 @@ def _decide_some(database: Database, site: SiteView, ids: list[str], actors: lis
         moderation.undo(session, site.id, "act_3", actors[0])
 
 
-def _object(database: Database, ids: list[str]) -> None:
+def _look_again(database: Database, site: SiteView, actors: list[str]) -> None:
+    """Have each look at what the other decided, mostly of the same mind; some is left to do."""
+
+    for actor in actors:
+        with database.transaction() as session:
+            asked = second_looks.waiting(session, site.id, _AGAIN, actor)
+            for place, one in enumerate(asked[3:]):
+                decided = comments.get(session, one.comment_id).status
+                said = Status.REJECTED if place % 6 == 5 else decided
+                second_looks.answer(session, site.id, _AGAIN, one.decision_id, said, actor)
+
+
+def _object(database: Database, good: str, loans: str) -> None:
     """Have readers report a comment that was approved, and an author appeal."""
     with database.transaction() as session:
-        objections.report(session, ids[5], "That is not how one speaks of neighbours.", "one")
-        objections.report(session, ids[5], "Rude.", "another")
-        objections.appeal(session, ids[-1], "I only wanted to warn others of these loans.")
+        objections.report(session, good, "That is not how one speaks of neighbours.", "one")
+        objections.report(session, good, "Rude.", "another")
+        objections.appeal(session, loans, "I only wanted to warn others of these loans.")
 
 
 def _spread(database: Database, ids: list[str], *, hours: int) -> None:

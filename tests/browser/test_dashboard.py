@@ -2,14 +2,18 @@
 
 import re
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Response, expect
+from sqlalchemy import update
 
-from service import comments, queue
+from service import comments, queue, sites
+from service.db import utc_now
 from service.jobs import Job
-from service.policy import Status
+from service.models import Decision
+from service.policy import Policy, Status
 from tests.browser.conftest import Dashboard, Watched
 from tests.cast import SPAM, decide, make_comments, odd_talk, status_of
 
@@ -54,6 +58,15 @@ def statuses(dashboard: Dashboard, ids: list[str]) -> set[Status]:
 def said(page: Page) -> str:
     expect(page.locator("#said")).to_be_visible()
     return page.locator("#said span").inner_text()
+
+
+def without_javascript(watched: Watched) -> Page:
+    """Give a page of the same person in a browser that runs no scripts."""
+    browser = watched.page.context.browser
+    assert browser is not None
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies(watched.page.context.cookies())  # type: ignore[arg-type]
+    return context.new_page()
 
 
 def test_fifty_comments_are_cleared_by_keyboard_alone(
@@ -107,8 +120,12 @@ def test_what_a_colleague_decided_meanwhile_is_not_overwritten(
 
     mine.keyboard.press("s")
 
-    expect(mine.locator("#said span")).to_contain_text("1 left alone: the comment is at version 3")
-    expect(mine.locator("article.changed")).to_have_count(1)
+    expect(mine.locator("#said span")).to_have_text(
+        "0 marked as spam; 1 left alone: colleague@example.org made it approved meanwhile"
+    )
+    expect(mine.locator("article.changed .meanwhile")).to_be_visible()
+    expect(mine.locator("article.changed").get_by_role("button", name="Spam")).to_have_count(0)
+    somebody.assert_sound()
     assert status_of(dashboard.database, comment) is Status.APPROVED
 
 
@@ -164,11 +181,7 @@ def test_no_key_works_while_typing_and_the_list_of_keys_opens(
 
 def test_everything_works_without_javascript(dashboard: Dashboard, somebody: Watched) -> None:
     ids = waiting(dashboard, odd_talk(2, spam=False, seed=5))
-    browser = somebody.page.context.browser
-    assert browser is not None
-    context = browser.new_context(java_script_enabled=False)
-    context.add_cookies(somebody.page.context.cookies())  # type: ignore[arg-type]
-    page = context.new_page()
+    page = without_javascript(somebody)
     page.goto(f"{dashboard.origin}{QUEUE}")
 
     page.locator("article form.one .spam").first.click()
@@ -182,7 +195,7 @@ def test_everything_works_without_javascript(dashboard: Dashboard, somebody: Wat
         box.check()
     page.locator("#bulk .approve").click()
     assert said(page) == "2 approved"
-    context.close()
+    page.context.close()
 
 
 def test_a_strangers_markup_is_text_and_its_links_lead_nowhere(
@@ -206,13 +219,19 @@ def test_a_policy_is_tried_and_saved(
     page = somebody.go("/dashboard/sites/blog/policy")
     somebody.assert_sound()
     page.get_by_label("Every comment waits for a person", exact=True).uncheck()
-    page.get_by_label("Good comments that may wait").fill("5")
+    page.get_by_label("Good comments that may wait for a person, in per cent").fill("5")
+    expect(page.locator("[data-slides=hold_at_most]")).to_have_value("5")
+    page.evaluate("window.neverLeft = true")
     page.get_by_role("button", name="See what it does").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("What it would do")
+    somebody.assert_sound()  # while a worker is at it, too
 
     expect(page.get_by_role("heading", level=2)).to_have_text(
         re.compile(r"\d+ of \d+ comments of the last 7 days would fare otherwise"), timeout=30_000
     )
     expect(page.locator("main")).to_contain_text("pending → approved")
+    assert page.evaluate("window.neverLeft")
+    expect(page.locator("main li").first).to_contain_text("Ada: ")  # an example of them
     somebody.assert_sound()
     page.screenshot(path=pictures / "preview.png", full_page=True)
     page.get_by_role("link", name="Back without saving").click()
@@ -244,7 +263,94 @@ def test_a_storm_is_told_on_every_page_and_ended_there(
     expect(page.locator(".storm")).to_have_count(0)
 
 
-def test_a_page_weighs_little(somebody: Watched) -> None:
+def decided_before(dashboard: Dashboard, bodies: list[str], status: Status) -> list[str]:
+    """Have somebody who is not here decide on comments, two hours ago."""
+    ids = waiting(dashboard, bodies)
+    decide(dashboard.database, ids, status, "moderator:mod_away")
+    with dashboard.database.transaction() as session:
+        session.execute(
+            update(Decision)
+            .where(Decision.comment_id.in_(ids), Decision.actor != "policy")
+            .values(decided_at=utc_now() - timedelta(hours=2))
+        )
+    return ids
+
+
+def looks_at_all(dashboard: Dashboard) -> None:
+    with dashboard.database.transaction() as session:
+        policy = Policy(premoderation=True, storm_mode=False, second_looks=1.0)
+        sites.set_policy(session, dashboard.site.id, policy)
+
+
+def test_second_looks_are_taken_by_keyboard_without_a_reload(
+    dashboard: Dashboard, somebody: Watched, pictures: Path
+) -> None:
+    looks_at_all(dashboard)
+    ids = decided_before(dashboard, odd_talk(3, spam=False, seed=11), Status.APPROVED)
+    page = somebody.go(QUEUE)
+    page.get_by_role("link", name="Second looks: 3").click()
+    page.evaluate("window.neverLeft = true")
+    expect(page.locator(".bar")).to_contain_text("3 to look at")
+    first = page.locator("article").get_attribute("id")
+    somebody.assert_sound()
+
+    page.keyboard.press("s")
+    expect(page.locator(".bar")).to_contain_text("2 to look at")
+    somebody.assert_sound()
+    page.keyboard.press("u")
+    expect(page.locator(".bar")).to_contain_text("3 to look at")
+    expect(page.locator("article")).to_have_attribute("id", str(first))
+    page.keyboard.press("w")
+    expect(page.locator("details[open] .clues")).to_be_visible()
+    for left in (2, 1, 0):
+        page.keyboard.press("a")
+        expect(page.locator(".bar")).to_contain_text(f"{left} to look at")
+
+    assert page.evaluate("window.neverLeft")
+    assert statuses(dashboard, ids) == {Status.APPROVED}
+    page.get_by_role("link", name="How far moderators agree").click()
+    expect(page.locator("main")).to_contain_text("Of 3 comments that a second moderator looked at")
+    somebody.assert_sound()
+
+
+def test_second_looks_work_without_javascript(dashboard: Dashboard, somebody: Watched) -> None:
+    looks_at_all(dashboard)
+    ids = decided_before(dashboard, odd_talk(2, spam=False, seed=12), Status.SPAM)
+    page = without_javascript(somebody)
+    page.goto(f"{dashboard.origin}/dashboard/sites/blog/second-looks")
+    first = page.locator("article").get_attribute("id")
+
+    page.get_by_role("link", name="Skip", exact=True).click()
+    assert page.locator("article").get_attribute("id") != first
+    page.get_by_role("button", name="Reject").click()
+
+    expect(page.locator(".said")).to_contain_text("Nothing has changed for the comment.")
+    expect(page.locator("main")).to_contain_text("You have skipped the rest.")
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.locator(".bar")).to_contain_text("2 to look at")
+    assert statuses(dashboard, ids) == {Status.SPAM}
+    page.context.close()
+
+
+def test_a_comment_is_decided_on_its_own_page_by_a_key(
+    dashboard: Dashboard, somebody: Watched
+) -> None:
+    (comment,) = waiting(dashboard, odd_talk(1, spam=False, seed=13))
+    page = somebody.go(f"/dashboard/sites/blog/comments/{comment}")
+    page.evaluate("window.neverLeft = true")
+
+    page.keyboard.press("a")
+    expect(page.locator("#said span")).to_have_text("1 approved")
+    somebody.assert_sound()
+    page.keyboard.press("u")
+    expect(page.locator("#said span")).to_have_text("1 put back")
+
+    assert page.evaluate("window.neverLeft")
+    assert status_of(dashboard.database, comment) is Status.PENDING
+
+
+def test_a_page_weighs_little(dashboard: Dashboard, somebody: Watched) -> None:
+    waiting(dashboard, odd_talk(26, spam=False, seed=14))
     answers: list[Response] = []
 
     def note(answer: Response) -> None:
@@ -261,4 +367,6 @@ def test_a_page_weighs_little(somebody: Watched) -> None:
         "review.css",
         "dashboard.css",
     }
-    assert sum(len(answer.body()) for answer in answers) <= 100_000
+    assert page.locator("article").count() == 25
+    # What came over the wire, as the server itself compresses it.
+    assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) <= 100_000

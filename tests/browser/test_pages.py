@@ -24,6 +24,8 @@ PAGES = {
     "history": "/dashboard/sites/allotment/history",
     "policy": "/dashboard/sites/allotment/policy",
     "model": "/dashboard/sites/allotment/model",
+    "version": "/dashboard/sites/allotment/model/versions/1",
+    "second-looks": "/dashboard/sites/allotment/second-looks",
     "people": "/dashboard/sites/allotment/people",
     "account": "/dashboard/account",
     "sites": "/dashboard/",

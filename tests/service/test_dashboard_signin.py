@@ -70,7 +70,12 @@ MATRIX = {
     "GET /dashboard/sites/<slug>/storms/<storm_id>": "viewer",
     "GET /dashboard/sites/<slug>/policy/previews/<preview_id>": "viewer",
     "POST /dashboard/sites/<slug>/policy/previews/<preview_id>/save": "owner",
+    "GET /dashboard/sites/<slug>/second-looks": "moderator",
+    "POST /dashboard/sites/<slug>/second-looks": "moderator",
+    "POST /dashboard/sites/<slug>/second-looks/<decision_id>/withdraw": "moderator",
     "GET /dashboard/sites/<slug>/model": "viewer",
+    "GET /dashboard/sites/<slug>/model/versions/<int:number>": "viewer",
+    "POST /dashboard/sites/<slug>/model/preview": "owner",
     "POST /dashboard/sites/<slug>/model/promote": "owner",
     "POST /dashboard/sites/<slug>/model/rollback": "owner",
     "POST /dashboard/sites/<slug>/model/shadow": "owner",
@@ -130,6 +135,7 @@ def callers(door: Door) -> dict[str, Browser]:
 def ask(browser: Browser, route: str) -> tuple[int, str]:
     method, path = route.split(" ")
     path = path.replace("<slug>", "blog").replace("<path:filename>", "dashboard.css")
+    path = path.replace("<int:number>", "1")
     path = re.sub(r"<[^>]+>", "none", path)
     if method == "GET":
         answer = browser.get(path)

@@ -2,14 +2,16 @@
 
 from datetime import timedelta
 
+import flask
 from sqlalchemy import update
 
-from service import overview
+from service import moderation, overview, queue
 from service.config import Settings
 from service.db import Database, utc_now
 from service.models import Comment
 from service.policy import Status
 from service.scoring import Scorer
+from tests.browsing import Browser, make_moderator
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 
@@ -26,7 +28,7 @@ def test_a_site_without_comments_has_nothing_to_show(database: Database) -> None
 
 
 def test_what_people_change_counts_against_the_rules(
-    database: Database, scorer: Scorer, settings: Settings
+    app: flask.Flask, database: Database, scorer: Scorer, settings: Settings
 ) -> None:
     site = make_site(database)
     good = make_comments(database, site, odd_talk(4, spam=False))
@@ -44,6 +46,12 @@ def test_what_people_change_counts_against_the_rules(
     assert found.precision(Status.SPAM) == 1.0
     assert list(found.days.values())[-1] == {Status.APPROVED: 3, Status.SPAM: 2}
     assert len(spam) == 1
+    make_moderator(database, site)
+    browser = Browser(app)
+    browser.sign_in()
+    page = " ".join(browser.get("/dashboard/sites/blog/").text.split())
+    assert "Of 4 approved by the rules, never corrected</dt><dd>75.0 %</dd>" in page
+    assert "Of 1 marked as spam by the rules, never corrected</dt><dd>100.0 %</dd>" in page
 
 
 def test_waiting_is_told_with_its_age(
@@ -65,6 +73,34 @@ def test_waiting_is_told_with_its_age(
     assert found.oldest_seconds is not None
     assert 3 * 3600 <= found.oldest_seconds < 3 * 3600 + 60
     assert found.median_seconds is not None
+
+
+def test_what_was_undone_was_not_decided_and_the_oldest_is_not_the_most_useful(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    certain, uncertain = (
+        make_comment(database, site, body=body, honeypot_filled=True) for body in (SPAM, HAM)
+    )
+    classification.drain(database, scorer, settings)
+    decide(database, [uncertain], Status.APPROVED, act_id="act_1")
+    with database.transaction() as session:
+        moderation.undo(session, site.id, "act_1", "moderator:m1")
+        old = utc_now() - timedelta(hours=3)
+        session.execute(
+            update(Comment)
+            .where(Comment.id == certain)
+            .values(created_at=old, queue_at=utc_now() + timedelta(days=1))
+        )
+
+    with database.reading() as session:
+        found = overview.of_site(session, site.id)
+        first = queue.page(session, site.id)[0].id
+
+    assert found.median_seconds is None
+    assert first == uncertain
+    assert found.oldest_seconds is not None
+    assert found.oldest_seconds >= 3 * 3600
 
 
 def test_older_comments_are_not_looked_at(database: Database) -> None:

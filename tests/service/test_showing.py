@@ -19,6 +19,10 @@ from service.dashboard import showing
             "see https://a.example/x?y=1#z now",
             'see <span class="url">https://<b>a.example</b>/x?y=1#z</span> now',
         ),
+        (
+            "(https://a.example/x_(y), really?)",
+            '(<span class="url">https://<b>a.example</b>/x_(y</span>), really?)',
+        ),
         ("www.a.example", '<span class="url"><b>www.a.example</b></span>'),
         (
             "https://good.example@bad.example/",

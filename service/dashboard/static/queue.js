@@ -114,8 +114,8 @@ async function decide(form, status) {
     const answer = await send(frozen, { status });
     const refused = Object.entries(answer.refused);
     const stayed = taken.filter(({ item }) => item.querySelector("article").id in answer.refused);
-    for (const { item } of stayed) item.querySelector("article").classList.add("changed");
     putBack(stayed);
+    for (const { item } of stayed) leaveAlone(item.querySelector("article"), answer.refused);
     count(-answer.done.length);
     last = { act: answer.act_id, taken: taken.filter((one) => !stayed.includes(one)), many: answer.done.length };
     const left = refused.length
@@ -128,6 +128,17 @@ async function decide(form, status) {
     select(taken[0]?.item.querySelector("article") ?? null);
     say(`Nothing was done: ${error.message}`);
   }
+}
+
+// What somebody else has changed is no longer what was looked at: it is looked at anew.
+function leaveAlone(card, refused) {
+  card.classList.add("changed");
+  card.querySelector("footer")?.remove();
+  card.querySelector(".pick")?.remove();
+  const why = document.createElement("p");
+  why.className = "meanwhile";
+  why.textContent = refused[card.id];
+  card.append(why);
 }
 
 async function takeBack() {
