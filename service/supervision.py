@@ -135,6 +135,7 @@ class Supervisor:
     def run(self) -> None:
         """Keep the children running until a signal says stop, then stop them, last first."""
         while not self._stop.wait(0.1):
+            self._bury_orphans()
             for child in self._children:
                 code = child.reap()
                 if code is not None:
@@ -146,6 +147,19 @@ class Supervisor:
                     )
                 child.restart_if_due()
         self.stop()
+
+    def _bury_orphans(self) -> None:
+        """Take note of the end of processes that nobody else can: those of a dead child of ours.
+
+        Only the first process of a container inherits them.
+        """
+        if os.getpid() != 1:
+            return
+        ours = {child.pid for child in self._children}
+        with contextlib.suppress(ChildProcessError):  # there is no child at all
+            look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+            while (ended := os.waitid(os.P_ALL, 0, look)) and ended.si_pid not in ours:
+                os.waitpid(ended.si_pid, 0)
 
     def stop(self) -> None:
         """Stop the children, last started first, and wait for each."""

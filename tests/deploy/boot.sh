@@ -1,46 +1,15 @@
 #!/bin/bash
-# Makes a host out of this one, in namespaces of its own, and becomes its systemd.
+# Makes a host out of this machine, in namespaces of its own, and becomes its systemd.
 #
-# Everything written goes to memory and is gone with the host. Given by the environment: PYTHON
-# (its prefix), PACKAGES (site-packages with what requirements.lock names), WHEEL (of Hamgate), ETC
-# (what lies in /etc before the install), UNITS (deploy/systemd), LOGS.
-set -euo pipefail
+# Given by the environment: what install.sh wants, ETC (what lies in /etc before the install), UNITS
+# (deploy/systemd), LOGS, ALSO (other units to start).
+. "$(dirname "$0")/install.sh"
 
-mount --make-rprivate /
-mount -t tmpfs tmpfs /mnt
-mkdir /mnt/logs /mnt/etc.given /mnt/units /mnt/packages /mnt/python /mnt/empty
+mkdir /mnt/logs /mnt/etc.given /mnt/units /mnt/empty
 mount --bind "$LOGS" /mnt/logs
 mount --bind "$ETC" /mnt/etc.given
 mount --bind "$UNITS" /mnt/units
-mount --bind "$PACKAGES" /mnt/packages
-mount --bind "$PYTHON" /mnt/python
-cp "$WHEEL" /mnt/
-
-layer() { # lower folder, where: what is written there is kept in memory
-  mkdir -p "/mnt/upper$2" "/mnt/work$2"
-  mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/upper$2,workdir=/mnt/work$2" "$2"
-}
-layer /etc /etc
-layer /var /var
-mount -t tmpfs tmpfs /opt
-mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock /run/systemd
-
-# Python, where a unit that may not look into home folders finds it.
-mkdir /opt/python
-mount --bind /mnt/python /opt/python
-echo /opt/python/lib > /etc/ld.so.conf.d/python.conf
-ldconfig
-
-# The install: an environment, what the lock file names, the wheel.
-/opt/python/bin/python3 -m venv --without-pip /opt/hamgate
-site=$(echo /opt/hamgate/lib/python3.*/site-packages)
-layer /mnt/packages "$site"
-rm -f "$site"/*hamgate*.pth
-rm -rf "$site"/hamgate-*.dist-info
-/opt/python/bin/python3 -m zipfile -e /mnt/*.whl "$site"
-printf '#!/opt/hamgate/bin/python\nfrom service.cli import main\nmain()\n' > /opt/hamgate/bin/hamgate
-chmod 755 /opt/hamgate/bin/hamgate
 
 # The units and their user, as the README has it.
 cp -r /mnt/etc.given/. /etc/

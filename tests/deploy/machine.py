@@ -39,6 +39,19 @@ def _cgroups() -> str:
     return ""
 
 
+def to_install(folder: Path) -> dict[str, str]:
+    """Build Hamgate's wheel into a folder, and give the environment that install.sh wants."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHON": sys.base_prefix,
+        "PACKAGES": sysconfig.get_path("purelib"),
+        "WHEEL": str(wheel),
+    }
+
+
 class Machine:
     """The host: boots once, and leaves nothing behind."""
 
@@ -60,20 +73,10 @@ class Machine:
 
     def boot(self, *also: str) -> None:
         """Install Hamgate and start the host with `hamgate.target` and these units."""
-        subprocess.run(
-            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", self._wheels],
-            cwd=ROOT,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        (wheel,) = self._wheels.glob("*.whl")
         self.logs.chmod(0o777)
         self._group.mkdir()
         environ = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-            "PYTHON": sys.base_prefix,
-            "PACKAGES": sysconfig.get_path("purelib"),
-            "WHEEL": str(wheel),
+            **to_install(self._wheels),
             "ETC": str(self.etc),
             "UNITS": str(DEPLOY / "systemd"),
             "LOGS": str(self.logs),
