@@ -74,6 +74,9 @@ class Endpoint(Answer):
     failing_since: datetime | None = Field(
         description="Since when every attempt fails; `null` if the last did not."
     )
+    is_full: bool = Field(
+        description="Whether too much waits for it: what is new is dead at once, to be replayed."
+    )
     disabled_at: datetime | None = Field(description="Since when nothing is sent; or `null`.")
     disabled_reason: str | None
 

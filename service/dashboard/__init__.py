@@ -25,6 +25,7 @@ from service.dashboard import (
     signing,
     storms,
     template,
+    webhooks,
 )
 
 # For the templates and static files of all pages; each module of pages has one of its own below.
@@ -52,6 +53,7 @@ PAGES = (
     history,
     policy,
     model,
+    webhooks,
 )
 for _module in PAGES:
     blueprint.register_blueprint(_module.blueprint)

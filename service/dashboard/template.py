@@ -17,6 +17,8 @@ from service.errors import Unavailable
 from service.here import here
 from service.moderators import Role
 from service.storms import StormView
+from service.webhooks import endpoints
+from service.webhooks.endpoints import EndpointView
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -37,6 +39,7 @@ NAVIGATION = (
     Entry("History", "dashboard.history.show", Role.VIEWER),
     Entry("Policy", "dashboard.policy.show", Role.VIEWER),
     Entry("Model", "dashboard.model.show", Role.VIEWER),
+    Entry("Webhooks", "dashboard.webhooks.show", Role.VIEWER),
     Entry("People", "dashboard.people.show", Role.OWNER),
 )
 
@@ -67,7 +70,8 @@ def equip(blueprint: Blueprint) -> None:
         if person is not None and site is not None:
             context["site"] = site
             context["may"] = partial(person.may, site.id)
-            context["storm"] = _storm(site.id)
+            is_owner = person.may(site.id, Role.OWNER)
+            context["storm"], context["given_up"] = _banners(site.id, is_owner=is_owner)
             context["navigation"] = [
                 entry for entry in entries() if person.may(site.id, entry.role)
             ]
@@ -76,13 +80,17 @@ def equip(blueprint: Blueprint) -> None:
     blueprint.add_app_template_filter(when, "when")
 
 
-def _storm(site_id: str) -> StormView | None:
-    """Give the storm that is on; none to a page that says that the ledger is away."""
+def _banners(site_id: str, *, is_owner: bool) -> tuple[StormView | None, list[EndpointView]]:
+    """Give what every page tells: the storm that is on, and to owners what was disabled by itself.
+
+    Nothing to a page that says that the ledger is away.
+    """
     try:
         with here().database.reading() as ledger:
-            return storms.current(ledger, site_id)
+            given_up = endpoints.given_up(ledger, site_id) if is_owner else []
+            return storms.current(ledger, site_id), given_up
     except Unavailable:
-        return None
+        return None, []
 
 
 def entries() -> list[Entry]:

@@ -36,6 +36,7 @@ class EndpointView:
         wants_personal: whether it asked for e-mail and network addresses.
         old_secret_until: until when the secret before the present one signs beside it.
         failing_since: when its attempts began to fail without a success between.
+        is_full: whether too much waits for it, so that what is new is dead at once.
         disabled_at: since when it is not served, with the reason; `None` while it is.
     """
 
@@ -48,6 +49,7 @@ class EndpointView:
     created_at: datetime
     old_secret_until: datetime | None
     failing_since: datetime | None
+    is_full: bool
     disabled_at: datetime | None
     disabled_reason: str | None
 
@@ -108,6 +110,20 @@ def listing(session: Session, site_id: str) -> list[EndpointView]:
     return [_view(row) for row in rows]
 
 
+def given_up(session: Session, site_id: str) -> list[EndpointView]:
+    """Give a site's endpoints that failures have disabled, until a person has seen to it."""
+    rows = session.scalars(
+        select(Endpoint)
+        .where(
+            Endpoint.site_id == site_id,
+            Endpoint.disabled_at.is_not(None),
+            Endpoint.disabled_reason != BY_PERSON,
+        )
+        .order_by(Endpoint.id)
+    )
+    return [_view(row) for row in rows]
+
+
 def get(session: Session, site_id: str, endpoint_id: str) -> EndpointView:
     """Give one endpoint.
 
@@ -133,7 +149,7 @@ def change(
     """Change what is given of an endpoint; for what happens from now on.
 
     What waits goes to the new address. Enabling one that was disabled forgets its failures; what
-    died meanwhile can be replayed.
+    died meanwhile can be replayed. To disable one that was disabled by its failures is to agree.
 
     Raises:
         NotFound: the site has no such endpoint.
@@ -155,6 +171,9 @@ def change(
     changes.note(session, site_id, _name(endpoint_id), before, _noted(endpoint), actor=actor)
     if enabled is False and endpoint.disabled_at is None:
         stop(session, endpoint, BY_PERSON, actor=actor)
+    elif enabled is False:
+        endpoint.disabled_reason = BY_PERSON
+        session.flush()
     return _view(endpoint)
 
 
@@ -290,6 +309,7 @@ def _view(endpoint: Endpoint) -> EndpointView:
         created_at=endpoint.created_at,
         old_secret_until=endpoint.old_secret_until,
         failing_since=endpoint.failing_since,
+        is_full=endpoint.is_full,
         disabled_at=endpoint.disabled_at,
         disabled_reason=endpoint.disabled_reason,
     )

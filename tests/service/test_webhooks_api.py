@@ -78,7 +78,7 @@ def test_an_endpoint_is_made_and_its_secret_answered_this_once(
     assert made == {
         "id": made["id"], "url": URL, "events": ["comment.approved"], "description": "the shop",
         "wants_personal": False, "created_at": made["created_at"], "old_secret_until": None,
-        "failing_since": None, "disabled_at": None, "disabled_reason": None,
+        "failing_since": None, "is_full": False, "disabled_at": None, "disabled_reason": None,
     }  # fmt: skip
     assert api.ask("GET", f"/endpoints/{made['id']}") == made
     assert api.ask("GET", "/endpoints") == {"endpoints": [made]}
