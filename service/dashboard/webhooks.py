@@ -201,6 +201,7 @@ def _listed(site: SiteView) -> dict[str, Any]:
         "last": last,
         "most": endpoints.ENDPOINTS_MOST,
         "groups": _groups(),
+        "allowed": addresses.ALLOWED,
     }
 
 
@@ -215,6 +216,7 @@ def _looked_at(site: SiteView, view: EndpointView) -> dict[str, Any]:
         "attempts": attempts,
         "told": deliveries.told,
         "groups": _groups(),
+        "allowed": addresses.ALLOWED,
     }
 
 
