@@ -24,10 +24,11 @@ _PATIENCE_SECONDS = 20
 
 @dataclass(frozen=True)
 class Request:
-    """A request that arrived."""
+    """A request that arrived, and when, by the monotonic clock."""
 
     head: str
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ BROAD_HANDLERS = {
     "service/problems.py": "registered for the request handler",
     "service/scoring.py": "the scoring door never raises",
     "service/supervision.py": "a supervised child reports and ends",
+    "workers/delivery.py": "an attempt that fails through a fault of ours is noted as failed",
 }
 # Who may read the environment: the edges that make the settings, and those that start programs.
 ENVIRONMENT_READERS = {

@@ -6,19 +6,21 @@ sent, then noted; whatever happens between, the delivery is due again when its l
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
+import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from service.db import Database
-from service.errors import Unavailable
+from service.errors import ConfigError, Unavailable
 from service.webhooks import deliveries, signing
 from service.webhooks.deliveries import Claim, Outcome
 from workers import context
@@ -29,8 +31,12 @@ log = logging.getLogger(__name__)
 # Longer than an attempt may take, and than it may take to note it.
 LEASE_SECONDS = 30.0
 AT_ONCE = 128
-# So that one receiver that hangs holds neither all places nor, by its backlog, all claims.
+# So that one receiver holds neither all places nor, by its backlog, all claims.
 AT_ONCE_EACH = 8
+# Slower than this, or without success, an endpoint has one place, and all such together half of
+# them: however many hang, there are places for those that do not.
+_SLOW_MS = 2000
+_SUSPECTS_MOST = AT_ONCE // 2
 _LOOK_SECONDS = 0.25
 _TIDY_SECONDS = 10.0
 _PAUSE_SECONDS = 1.0
@@ -39,6 +45,26 @@ _FINISH_SECONDS = 8.0
 _LEDGER_THREADS = 4
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Route:
+    """What this process knows of an endpoint.
+
+    Attributes:
+        lanes: how many serve it now, each one delivery after another.
+        allowed: how many may: twice as many after each success, one after a failure.
+        is_suspect: whether its last attempt failed or was slow.
+    """
+
+    lanes: int = 0
+    allowed: int = 1
+    is_suspect: bool = False
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take into account how an attempt went."""
+        self.is_suspect = not outcome.is_success or outcome.duration_ms > _SLOW_MS
+        self.allowed = 1 if self.is_suspect else min(2 * self.allowed, AT_ONCE_EACH)
 
 
 class Courier:
@@ -56,9 +82,8 @@ class Courier:
         self._database = database
         self._outbound = outbound
         self._lease_seconds = lease_seconds
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._by_endpoint: Counter[str] = Counter()
-        self._place_is_free = asyncio.Event()
+        self._routes: dict[str, _Route] = {}
+        self._lanes: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         # The ledger's driver waits for the disk; the loop must not.
         self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
@@ -66,73 +91,99 @@ class Courier:
     def stop(self) -> None:
         """Claim nothing more."""
         self._stopping.set()
-        self._place_is_free.set()
 
     async def run(self) -> None:
         """Work until `stop`, then give what is under way some time to end."""
         tidy_at = time.monotonic()
         while not self._stopping.is_set():
+            pause = _LOOK_SECONDS
             try:
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + _TIDY_SECONDS
                     await self._write(deliveries.tidy)
-                if not await self._send_some():
-                    await self._wait(_LOOK_SECONDS)
+                self._serve_all(await self._read(deliveries.busy))
             except Unavailable as error:
                 log.warning("the courier cannot look: %s", error)
-                await self._wait(_PAUSE_SECONDS)
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=_FINISH_SECONDS)
-        for task in self._under_way:
-            task.cancel()
+                pause = _PAUSE_SECONDS
+            with contextlib.suppress(TimeoutError):  # nobody told it to stop meanwhile
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+        if self._lanes:
+            await asyncio.wait(self._lanes, timeout=_FINISH_SECONDS)
+        for lane in self._lanes:
+            lane.cancel()
         self._ledger.shutdown(wait=False, cancel_futures=True)
 
-    async def _send_some(self) -> int:
-        """Begin attempts, one endpoint after another, while there are places; give how many."""
-        begun = 0
-        turns = deque(await self._read(deliveries.busy))
-        while turns and len(self._under_way) < AT_ONCE and not self._stopping.is_set():
-            endpoint_id = turns.popleft()
-            if self._by_endpoint[endpoint_id] >= AT_ONCE_EACH:
-                continue
-            claim = await self._write(
-                partial(
-                    deliveries.claim, endpoint_id=endpoint_id, lease_seconds=self._lease_seconds
-                )
-            )
-            if claim is not None:
-                self._begin(claim)
-                turns.append(endpoint_id)
-                begun += 1
-        return begun
+    def _serve_all(self, busy: Sequence[str]) -> None:
+        """Give every endpoint to which something is due another lane, the least served first."""
+        for endpoint_id in self._routes.keys() - set(busy):
+            route = self._routes[endpoint_id]
+            if route.lanes == 0 and not route.is_suspect:
+                del self._routes[endpoint_id]
+        for endpoint_id in busy:
+            self._routes.setdefault(endpoint_id, _Route())
+        for endpoint_id in sorted(busy, key=lambda one: self._routes[one].lanes):
+            self._open_lane(endpoint_id)
 
-    def _begin(self, claim: Claim) -> None:
-        self._by_endpoint[claim.endpoint_id] += 1
-        task = asyncio.create_task(self._deliver(claim))
-        self._under_way.add(task)
+    def _open_lane(self, endpoint_id: str) -> None:
+        route = self._routes[endpoint_id]
+        if self._stopping.is_set() or self._is_full() or route.lanes >= route.allowed:
+            return
+        suspects = sum(one.lanes for one in self._routes.values() if one.is_suspect)
+        if route.is_suspect and suspects >= _SUSPECTS_MOST:
+            return
+        route.lanes += 1
+        lane = asyncio.create_task(self._serve(endpoint_id, route))
+        self._lanes.add(lane)
+        lane.add_done_callback(self._lanes.discard)
 
-        def end(ended: asyncio.Task[None]) -> None:
-            self._under_way.discard(ended)
-            self._by_endpoint[claim.endpoint_id] -= 1
-            if not self._by_endpoint[claim.endpoint_id]:
-                del self._by_endpoint[claim.endpoint_id]
-            self._place_is_free.set()
-            if not ended.cancelled() and (error := ended.exception()) is not None:
-                log.error("delivery %s was left to its lease", claim.delivery_id, exc_info=error)
+    def _is_full(self) -> bool:
+        return len(self._lanes) >= AT_ONCE
 
-        task.add_done_callback(end)
+    async def _serve(self, endpoint_id: str, route: _Route) -> None:
+        """Deliver to one endpoint, one after another, until nothing is due or others wait."""
+        try:
+            while not self._stopping.is_set():
+                claim = await self._claim(endpoint_id)
+                if claim is None:
+                    return
+                self._open_lane(endpoint_id)  # where one was due, another may be
+                outcome = await self._attempt(claim)
+                route.learn(outcome)
+                await self._note(claim, outcome)
+                if self._is_full() or route.lanes > route.allowed:
+                    return  # the next round gives the place to the least served
+        except Unavailable as error:
+            log.warning("the courier cannot claim: %s", error)
+        except Exception:
+            log.exception("the courier failed at endpoint %s", endpoint_id)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        finally:
+            route.lanes -= 1
 
-    async def _deliver(self, claim: Claim) -> None:
-        headers = signing.headers(claim.event_id, int(time.time()), claim.body, claim.secrets)
-        answer = await self._outbound.post(claim.url, claim.body, headers)
-        outcome = Outcome(
+    async def _claim(self, endpoint_id: str) -> Claim | None:
+        return await self._write(
+            partial(deliveries.claim, endpoint_id=endpoint_id, lease_seconds=self._lease_seconds)
+        )
+
+    async def _attempt(self, claim: Claim) -> Outcome:
+        try:
+            headers = signing.headers(claim.event_id, int(time.time()), claim.body, claim.secrets)
+            answer = await self._outbound.post(claim.url, claim.body, headers)
+        except Exception:
+            # Noted like any other failure, so that it ends in the dead letter and not never.
+            log.exception("delivery %s failed through a fault of ours", claim.delivery_id)
+            return Outcome(None, "internal")
+        return Outcome(
             status=answer.status,
             failure=None if answer.failure is None else str(answer.failure),
-            excerpt=answer.excerpt,
+            excerpt=answer.excerpt if answer.failure is None else answer.reason,
             retry_after_seconds=answer.retry_after_seconds,
             duration_ms=answer.duration_ms,
         )
-        # What a receiver has said is not forgotten because the ledger is away for a moment.
+
+    async def _note(self, claim: Claim, outcome: Outcome) -> None:
+        """Note what a receiver has said: not forgotten because the ledger is away for a moment."""
         while True:
             try:
                 stands = await self._write(partial(deliveries.note, claim=claim, outcome=outcome))
@@ -149,17 +200,6 @@ class Courier:
             outcome.duration_ms,
             stands or "somebody else's",
         )
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait for a place to become free, or for some time."""
-        self._place_is_free.clear()
-        if self._stopping.is_set():
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._place_is_free.wait()
-        except TimeoutError:
-            return
 
     async def _read(self, ask: Callable[[Session], _T]) -> _T:
         def work() -> _T:
@@ -178,7 +218,11 @@ class Courier:
 
 def run() -> None:
     """Be the courier of this process until SIGTERM."""
-    asyncio.run(_run())
+    try:
+        asyncio.run(_run())
+    except ConfigError as error:
+        log.error("the courier cannot work: %s", error)
+        sys.exit(1)
 
 
 async def _run() -> None:

@@ -1,11 +1,9 @@
 """The courier: from an event in the ledger to a receiver that has it."""
 
-import asyncio
-import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import select, update
@@ -19,18 +17,14 @@ from service.policy import Policy, Status
 from service.sites import SiteView
 from service.webhooks import deliveries, endpoints
 from tests.cast import decide, make_comment, make_endpoint, make_site, open_ledger
+from tests.couriers import OPEN, courier
 from tests.receivers import Peer, answering, receiving
-from workers.delivery import AT_ONCE_EACH, Courier
-from workers.outbound import Outbound
+from workers.delivery import AT_ONCE_EACH
 
 
 @pytest.fixture
 def settings(make_settings: Callable[..., Settings]) -> Settings:
-    return make_settings(
-        HAMGATE_WEBHOOK_NETWORKS="127.0.0.0/8",
-        HAMGATE_WEBHOOK_PORTS="1-65535",
-        HAMGATE_WEBHOOK_HTTP="true",
-    )
+    return make_settings(**OPEN)
 
 
 @pytest.fixture
@@ -39,31 +33,6 @@ def site(database: Database) -> SiteView:
     with database.transaction() as session:
         sites.set_policy(session, made.id, Policy(undo_seconds=0))
     return made
-
-
-@contextlib.contextmanager
-def courier(settings: Settings, *, seconds: float = 10, lease: float = 30) -> Iterator[Courier]:
-    """Have a courier at work in a thread of its own for the length of a block."""
-    started = threading.Event()
-    made: list[tuple[asyncio.AbstractEventLoop, Courier]] = []
-
-    async def work() -> None:
-        own = open_ledger(settings)
-        async with Outbound(settings, most_seconds=seconds) as outbound:
-            made.append((asyncio.get_running_loop(), Courier(own, outbound, lease_seconds=lease)))
-            started.set()
-            await made[0][1].run()
-        own.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(work()))
-    thread.start()
-    started.wait()
-    loop, at_work = made[0]
-    try:
-        yield at_work
-    finally:
-        loop.call_soon_threadsafe(at_work.stop)
-        thread.join()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
