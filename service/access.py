@@ -4,14 +4,12 @@ The one rule: another site's things are not there. A key finds only what is its 
 what it may not see is a 404, so that existence is not confirmed.
 """
 
+import functools
 import hashlib
 import ipaddress
 import re
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import flask
 
@@ -19,15 +17,17 @@ from service import sites
 from service.config import Settings
 from service.db import Database
 from service.errors import Forbidden, NotFound, Unauthenticated
+from service.memory import Memory
 from service.seals import Seals
 from service.sites import KeyView, Scope, SiteView
 from service.values import IpNetwork
 
 # A revoked key or a changed origin list takes effect everywhere within this time.
 _REMEMBER_SECONDS = 2.0
-_REMEMBER_MOST = 10_000
 _RECEIPT = "hamgate receipt"
 _RECEIPT_PREFIX = "rcp_"
+# Parsing an address takes as long as all else that is asked about it.
+_ADDRESSES_MOST = 4096
 # Some proxies write the port too: 192.0.2.1:4711, [2001:db8::1]:4711.
 _HOP = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 
@@ -46,29 +46,6 @@ class Caller:
         return self.key.id if self.key else "browser"
 
 
-V = TypeVar("V")
-
-
-class _Memory(Generic[V]):
-    """Remembers what a look-up gave for two seconds; what it raises is not remembered."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, tuple[float, V]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, key: str, look_up: Callable[[], V]) -> V:
-        now = time.monotonic()
-        found = self._values.get(key)
-        if found is not None and found[0] > now:
-            return found[1]
-        value = look_up()
-        with self._lock:
-            if len(self._values) >= _REMEMBER_MOST:
-                self._values.clear()
-            self._values[key] = (now + _REMEMBER_SECONDS, value)
-        return value
-
-
 class Access:
     """Answers who is asking, for one application."""
 
@@ -76,8 +53,8 @@ class Access:
         self._proxies = settings.trusted_proxies
         self.seals = Seals(settings.signing_key(), settings.previous_signing_key())
         self._database = database
-        self._sites: _Memory[SiteView] = _Memory()
-        self._keys: _Memory[KeyView] = _Memory()
+        self._sites: Memory[SiteView] = Memory(_REMEMBER_SECONDS)
+        self._keys: Memory[KeyView] = Memory(_REMEMBER_SECONDS)
 
     def site(self, slug: str) -> SiteView:
         """Give the site with this slug.
@@ -233,9 +210,10 @@ def say_origin(answer: flask.Response) -> None:
     """Let the page read the answer, if its origin was allowed."""
     origin = flask.g.get("allowed_origin")
     if origin is not None:
-        answer.headers["Access-Control-Allow-Origin"] = origin
-        answer.headers["Access-Control-Expose-Headers"] = (
-            "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+        answer.headers.add("Access-Control-Allow-Origin", origin)
+        answer.headers.add(
+            "Access-Control-Expose-Headers",
+            "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
         )
 
 
@@ -262,6 +240,7 @@ def client_address(
     return None if address is None else str(address)
 
 
+@functools.lru_cache(maxsize=_ADDRESSES_MOST)
 def limit_subject(address: str | None) -> str:
     """Give what a limit by address counts: an IPv4 address, or an IPv6 /64, which one home has."""
     if address is None:
@@ -272,6 +251,7 @@ def limit_subject(address: str | None) -> str:
     return str(parsed)
 
 
+@functools.lru_cache(maxsize=_ADDRESSES_MOST)
 def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     match = _HOP.fullmatch(text or "")
     try:

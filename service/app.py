@@ -19,6 +19,7 @@ from service.here import Here
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
+from service.memory import Memory
 from service.renderings import Renderings
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     @app.after_request
     def finish(answer: Response) -> Response:
         headers = answer.headers
-        headers["X-Request-Id"] = flask.g.request_id
-        headers["X-Content-Type-Options"] = "nosniff"
+        # Added, not set: that would look through all of them each time, and none is there yet.
+        headers.add("X-Request-Id", flask.g.request_id)
+        headers.add("X-Content-Type-Options", "nosniff")
         for name, value in limits.headers(limits.counted()).items():
-            headers[name] = value
+            headers.add(name, value)
         access.say_origin(answer)
         seconds = time.perf_counter() - flask.g.began
         route = flask.request.url_rule.rule if flask.request.url_rule else "none"
@@ -81,6 +83,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         intake=Intake(database, limiter),
         challenges=Challenges(settings, doorbell),
         renderings=Renderings(),
+        threads=Memory(settings.reader_seconds),
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     ).attach(app)

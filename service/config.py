@@ -119,6 +119,12 @@ class Settings(BaseModel):
         Limit(amount=5, window_seconds=3600),
         description="Mails for the confirmation of an address asked for per client address.",
     )
+    reader_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="How long readers may be shown a thread as it was; 0 looks for each of them.",
+    )
     edit_seconds: int = Field(
         900, ge=0, le=604_800, description="How long authors may edit a comment; 0 for never."
     )

@@ -13,7 +13,8 @@ from service.db import Database
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
-from service.renderings import Renderings
+from service.memory import Memory
+from service.renderings import Rendering, Renderings
 
 if TYPE_CHECKING:  # imported for real only where the settings name a provider
     from service.openid import Provider
@@ -26,6 +27,7 @@ class Here:
     """The parts of a running web process.
 
     Attributes:
+        threads: what was answered to readers a moment ago, by site and query.
         waiting: how many requests may still wait for a decision (`Prefer: wait`); the others
             are answered at once, so that those who wait never fill all threads.
         provider: for sign-in by OpenID, if the settings name one.
@@ -39,6 +41,7 @@ class Here:
     intake: Intake
     challenges: Challenges
     renderings: Renderings
+    threads: Memory[Rendering]
     waiting: Semaphore
     provider: "Provider | None"
 

@@ -6,9 +6,10 @@ counters of a request at once. The one rule: counters are hit in order and the f
 ends it, so that a refused caller cannot use up what belongs to others (the site's counter).
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import flask
 from flask_limiter import Limiter
@@ -24,7 +25,7 @@ from service.errors import RateLimited
 from service.values import Limit
 
 # KEYS: the counters of all requests. ARGV: how many requests; for each, how many counters;
-# for each counter its amount and its window in seconds.
+# for each counter its amount, its window in seconds, and how much is taken of it.
 # Answers for each request {count, milliseconds to the end of the window} of those it hit.
 _HIT_IN_ORDER = b"""
 local requests = tonumber(ARGV[1])
@@ -34,15 +35,15 @@ for r = 1, requests do
   local counts = {}
   local wanted = tonumber(ARGV[1 + r])
   for i = 1, wanted do
-    local key, at = KEYS[done + i], 1 + requests + 2 * (done + i)
-    local count = redis.call('INCR', key)
+    local key, at = KEYS[done + i], 1 + requests + 3 * (done + i)
+    local count = redis.call('INCRBY', key, ARGV[at])
     local left = redis.call('PTTL', key)
     if left < 0 then
-      left = ARGV[at] * 1000
+      left = ARGV[at - 1] * 1000
       redis.call('PEXPIRE', key, left)
     end
     counts[i] = {count, left}
-    if count > tonumber(ARGV[at - 1]) then break end
+    if count > tonumber(ARGV[at - 2]) then break end
   end
   done = done + wanted
   out[r] = counts
@@ -50,6 +51,8 @@ end
 return out
 """
 _STRATEGY = "in-order"
+_TAKE_MOST = 12
+_PURSES_MOST = 10_000
 _NOMINAL = RateLimitItemPerSecond(1)
 _WANTED = "hamgate_wanted"
 _COUNTED = "hamgate_counted"
@@ -57,11 +60,12 @@ _COUNTED = "hamgate_counted"
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One counter a request is subject to: its name, whose it is, and its limit."""
+    """One counter a request is subject to: its name, whose it is, its limit, and what it takes."""
 
     name: str
     subject: str
     limit: Limit
+    take: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class InOrder(FixedWindowRateLimiter):
         counters = [counter for wanted in requests for counter in wanted]
         arguments = [len(requests), *(len(wanted) for wanted in requests)]
         for counter in counters:
-            arguments += (counter.limit.amount, counter.limit.window_seconds)
+            arguments += (counter.limit.amount, counter.limit.window_seconds, counter.take)
         answer = self._script([_key(counter) for counter in counters], arguments)
         return [[(int(count), int(left) / 1000) for count, left in hits] for hits in answer]
 
@@ -131,11 +135,56 @@ class InOrder(FixedWindowRateLimiter):
         pairs: list[tuple[int, float]] = []
         for counter in counters:
             key = _key(counter)
-            count = self.storage.incr(key, counter.limit.window_seconds)
+            count = self.storage.incr(key, counter.limit.window_seconds, amount=counter.take)
             pairs.append((count, self.storage.get_expiry(key) - time.time()))
             if count > counter.limit.amount:
                 break
         return pairs
+
+
+class _Purses:
+    """What was taken of counters and not spent yet, by subject."""
+
+    def __init__(self) -> None:
+        self._purses: dict[str, _Purse] = {}
+        self._lock = threading.Lock()
+
+    def fill(self, subject: str, taken: Count, take: int) -> Count:
+        """Keep what was taken but for one, which is spent; give how the counter stands for that.
+
+        Args:
+            subject: whose.
+            taken: how the counter stands now.
+            take: how much was taken; of it what is beyond the limit is not there.
+        """
+        had = taken.count - take
+        left = max(0, min(taken.limit.amount, taken.count) - had - 1)
+        with self._lock:
+            if len(self._purses) >= _PURSES_MOST:
+                self._purses.clear()
+            self._purses[subject] = _Purse(taken, had + 1, left, time.monotonic())
+        return replace(taken, count=had + 1)
+
+    def spend(self, subject: str) -> Count | None:
+        """Spend one and give how the counter stands; `None` if nothing is left."""
+        with self._lock:
+            purse = self._purses.get(subject)
+            if purse is None or not purse.left:
+                return None
+            left_seconds = purse.taken.left_seconds - (time.monotonic() - purse.filled_at)
+            if left_seconds <= 0:
+                return None
+            purse.left -= 1
+            purse.count += 1
+            return replace(purse.taken, count=purse.count, left_seconds=left_seconds)
+
+
+@dataclass(slots=True)
+class _Purse:
+    taken: Count
+    count: int
+    left: int
+    filled_at: float
 
 
 class Limits:
@@ -149,6 +198,7 @@ class Limits:
             address: gives what stands for the client's address in the current request.
         """
         STRATEGIES[_STRATEGY] = InOrder
+        self._purses = _Purses()
         self._settings = settings
         self._address = address
         self._limiter = Limiter(
@@ -192,12 +242,15 @@ class Limits:
         Raises:
             RateLimited: a counter is full; those after it were not touched.
         """
+        self._hit(counters)
+        refuse_if_full()
+
+    def _hit(self, counters: Sequence[Counter]) -> None:
         (counts,) = self.count([counters])
         if counts is None:
             self._hit_with_fallback(counters)
         else:
             note(counts)
-        refuse_if_full()
 
     def _hit_with_fallback(self, counters: Sequence[Counter]) -> None:
         setattr(flask.g, _WANTED, counters)
@@ -212,8 +265,26 @@ class Limits:
             pass  # told by whoever reads what was noted, in our words
 
     def hit_other(self) -> None:
-        """Count a request that is subject to the general limit by address alone."""
-        self.hit([Counter("address", f"other:{self._address()}", self._settings.limit_other)])
+        """Count a request that is subject to the general limit by address alone.
+
+        Readers ask often, so a round trip takes a hundredth of the limit at once and what is left
+        of that is spent here. Never more than the limit is let through, whatever the number of
+        processes; what one has not spent by the end of the window is lost.
+
+        Raises:
+            RateLimited: the counter is full.
+        """
+        subject = f"other:{self._address()}"
+        count = self._purses.spend(subject)
+        if count is not None:
+            note([count])
+            return
+        limit = self._settings.limit_other
+        take = max(1, min(limit.amount // 100, _TAKE_MOST))
+        self._hit([Counter("address", subject, limit, take)])
+        if take > 1:
+            note([self._purses.fill(subject, one, take) for one in counted()])
+        refuse_if_full()
 
 
 def note(counts: Sequence[Count]) -> None:

@@ -194,6 +194,7 @@ def make_settings(
                 "HAMGATE_HOME": str(tmp_path),
                 "DATABASE_URL": new_ledger(),
                 "REDIS_URL": valkey.url,
+                "HAMGATE_READER_SECONDS": "0",  # a test looks at what it has just changed
                 **environ,
             }
         )

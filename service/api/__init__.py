@@ -57,7 +57,8 @@ def _admit() -> Response | None:
 @blueprint.after_request
 def _private(answer: Response) -> Response:
     answer.headers.setdefault("Cache-Control", "no-store")
-    answer.vary.add("Origin")
+    vary = answer.headers.get("Vary")
+    answer.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
     return answer
 
 

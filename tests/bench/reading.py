@@ -15,7 +15,7 @@ from tests.bench.load import Target
 from tests.bench.servers import SITE, DatabaseKind, Installation, Stage
 from tests.cast import PAGE, make_submission
 
-_CONNECTIONS = 16
+CONNECTIONS = 16
 _PATH = f"/api/v1/sites/{SITE}/thread?page_url={quote(PAGE, safe='')}"
 
 
@@ -29,7 +29,7 @@ class ReadingReference:
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds."""
         with stage.reference() as here:
-            figures, _ = loaded(here, _target(here), seconds)
+            figures, _ = loaded(here, thread(here), seconds)
             return figures
 
 
@@ -57,24 +57,26 @@ class Reading:
         """Load it for so many seconds."""
         with stage.parts(self.kind) as here:
             publish(here, self.comments)
-            target = _target(here)
+            target = thread(here)
             if self.known:
-                target = replace(target, headers={**target.headers, "If-None-Match": _tag(target)})
+                target = replace(target, headers={**target.headers, "If-None-Match": tag(target)})
             figures, _ = loaded(here, target, seconds)
             return figures
 
 
-def _target(here: Installation) -> Target:
+def thread(here: Installation) -> Target:
+    """Give what to aim at: a thread, as a page of the site reads it."""
     return replace(
         here.target,
         path=_PATH,
         method="GET",
-        connections=_CONNECTIONS,
+        connections=CONNECTIONS,
         headers={"Origin": here.target.origin},
     )
 
 
-def _tag(target: Target) -> str:
+def tag(target: Target) -> str:
+    """Ask for the thread, and give its tag."""
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
     connection.request("GET", target.path, headers=dict(target.headers))
     answer = connection.getresponse()

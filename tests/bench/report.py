@@ -84,6 +84,17 @@ TABLES: Mapping[str, Table] = {
             ("(generator)", "generator_ms", 3),
         ),
     ),
+    "pages": Table(
+        "Open pages, each asking every 15 seconds whether there is anything new",
+        (
+            ("pages", "pages", 0),
+            ("requests/s", "requests_per_second", 0),
+            ("% of a core", "core_percent", 1),
+            ("MB for their connections", "memory_mb", 1),
+            ("p50 ms", "p50_ms", 1),
+            ("p99 ms", "p99_ms", 1),
+        ),
+    ),
     "decisions": Table(
         "Decisions of one worker: comments/s, CPU ms per comment",
         (

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from tests.bench.decisions import Decisions
 from tests.bench.intake import Intake, Reference
+from tests.bench.isso import Isso
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
+from tests.bench.pages import OpenPages
 from tests.bench.queue import Queue
 from tests.bench.reading import Reading, ReadingReference
 from tests.bench.search import Search
@@ -29,6 +31,8 @@ class Row(Protocol):
         """Measure once; each figure's name ends with its unit."""
 
 
+# Measured only if it is named: it needs PyPI.
+PEER = Isso()
 # The row that the others of a table are stated against.
 REFERENCES: dict[str, Row] = {"intake": Reference(), "reading": ReadingReference()}
 ROWS: tuple[Row, ...] = (
@@ -45,6 +49,9 @@ ROWS: tuple[Row, ...] = (
         for kind in KINDS
         for comments, known in ((50, False), (100, False), (50, True))
     ),
+    PEER,
+    OpenPages("sqlite"),
+    OpenPages("postgresql"),
     Decisions("sqlite"),
     Decisions("postgresql"),
     Latency("sqlite"),
@@ -59,7 +66,10 @@ ROWS: tuple[Row, ...] = (
 
 
 def choose(names: Sequence[str]) -> list[Row]:
-    """Give the rows with these names, all if there are none; each table brings its reference."""
-    chosen: list[Row] = [row for row in ROWS if not names or row.name in names]
+    """Give the rows with these names; each table brings its reference.
+
+    Without names all, but for the peer's.
+    """
+    chosen: list[Row] = [row for row in ROWS if (row.name in names if names else row is not PEER)]
     wanted = {REFERENCES[row.table].name for row in chosen if row.table in REFERENCES}
     return [row for row in ROWS if row in chosen or row.name in wanted]

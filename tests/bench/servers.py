@@ -92,15 +92,37 @@ class Stage:
     @contextlib.contextmanager
     def reference(self) -> Iterator[Installation]:
         """Run the reference; its settings say no more than the port."""
+        with self.served(lambda home: {}, "tests.bench.reference:app") as here:
+            yield here
+
+    @contextlib.contextmanager
+    def served(
+        self,
+        prepare: Callable[[Path], Mapping[str, str]],
+        application: str,
+        *,
+        program: str = sys.executable,
+    ) -> Iterator[Installation]:
+        """Run another application under gunicorn: 2 processes × 8 threads, without an access log.
+
+        Args:
+            prepare: makes what it needs in a folder, and gives what its environment has besides.
+            application: as gunicorn names it.
+            program: a Python that has gunicorn.
+        """
         home = self._home()
         settings = Settings(home=home, port=_free_port())
+        environ = {**_clean_environ(), **prepare(home)}
         arguments = [
-            *("-m", "gunicorn", "tests.bench.reference:app", "--worker-class", "gthread"),
+            *("-m", "gunicorn", application, "--worker-class", "gthread"),
             *("--workers", "2", "--threads", "8", "--bind", f"127.0.0.1:{settings.port}"),
             *("--no-control-socket", "--log-level", "warning"),
         ]
-        environ = _clean_environ()
-        with _running("web", arguments, environ, home, lambda: _speaks_http(settings)) as pid:
+
+        def ready() -> bool:
+            return _speaks_http(settings)
+
+        with _running("web", arguments, environ, home, ready, program) as pid:
             yield Installation(settings, environ, {"web": pid})
 
     @contextlib.contextmanager

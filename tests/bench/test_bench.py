@@ -25,6 +25,7 @@ _NAMES = (
     "intake-postgresql-worker",
     "reading-sqlite-100",
     "reading-postgresql-50-known",
+    "pages-sqlite",
     "decisions-sqlite",
     "decisions-postgresql",
     "latency-postgresql",

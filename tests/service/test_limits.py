@@ -13,6 +13,7 @@ import pytest
 import redis
 from werkzeug.test import TestResponse
 
+from service.app import create_app
 from service.sites import Scope, find
 from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, post
 from tests.conftest import Valkey, database_of
@@ -122,6 +123,27 @@ def test_other_requests_are_limited_by_address(make_app: MakeApp, path: str) -> 
     assert client.get("/docs").status_code == 429
     assert client.options(path, headers={"Origin": ORIGIN}).status_code == 429
     assert client.get("/livez").status_code == 200
+
+
+def test_what_is_taken_at_once_lets_exactly_as_many_through(make_app: MakeApp) -> None:
+    client = _open(make_app, HAMGATE_LIMIT_OTHER="300/hour").test_client()
+
+    answers = [client.get("/docs") for _ in range(303)]
+
+    assert [answer.status_code for answer in answers] == [200] * 300 + [429] * 3
+    told = [int(re.findall(r"r=(\d+)", answer.headers["RateLimit"])[0]) for answer in answers]
+    assert told == [*range(299, -1, -1), 0, 0, 0]
+
+
+def test_several_processes_never_let_more_through_than_the_limit(make_settings: Any) -> None:
+    settings = make_settings(HAMGATE_LIMIT_OTHER="300/hour")
+    clients = [create_app(settings).test_client() for _ in range(3)]
+
+    statuses = [clients[number % 3].get("/docs").status_code for number in range(330)]
+
+    # What one process took and did not spend is lost to the others: at most two each here.
+    assert 294 <= statuses.count(200) <= 300
+    assert statuses[-1] == 429
 
 
 def test_who_is_refused_before_the_body_is_read_is_limited_as_well(make_app: MakeApp) -> None:

@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
+import flask
 import pytest
 from flask.testing import FlaskClient
 
@@ -15,7 +18,8 @@ from service.policy import Status
 from service.reading import Order
 from service.scoring import Scorer
 from service.sites import SiteView
-from tests.cast import HAM, ORIGIN, PAGE, decide, make_comment, make_site
+from tests.cast import HAM, ORIGIN, PAGE, decide, json_of, make_comment, make_site
+from tests.conftest import database_of
 from workers import classification
 
 THREAD = f"/api/v1/sites/blog/thread?page_url={PAGE}"
@@ -205,6 +209,22 @@ def test_what_did_not_change_is_not_sent_again(
     approved(database, site, body="New.")
     changed = client.get(THREAD, headers=seen)
     assert (changed.status_code, len((changed.json or {})["comments"])) == (200, 2)
+
+
+def test_readers_may_be_shown_a_thread_as_it_was_a_second_ago(
+    make_app: Callable[..., flask.Flask],
+) -> None:
+    app = make_app(HAMGATE_READER_SECONDS="1")
+    database = database_of(app)
+    site = make_site(database)
+    client = app.test_client()
+    assert json_of(client.get(THREAD))["count"] == 0
+    approved(database, site)
+    deadline = time.monotonic() + 10
+
+    while json_of(client.get(THREAD))["count"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_it_comes_packed_where_that_is_understood(

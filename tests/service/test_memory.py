@@ -1,0 +1,33 @@
+"""What was looked up a moment ago is not looked up again; for how long is said."""
+
+import pytest
+
+from service.memory import Memory
+
+
+def test_what_is_known_is_not_looked_up_again() -> None:
+    memory: Memory[str] = Memory(60)
+
+    assert memory.get("key", lambda: "first") == "first"
+    assert memory.get("key", lambda: "second") == "first"
+    assert memory.get("other", lambda: "third") == "third"
+
+
+def test_nothing_is_known_for_no_time() -> None:
+    memory: Memory[str] = Memory(0)
+
+    assert [memory.get("key", lambda: "first"), memory.get("key", lambda: "second")] == [
+        "first",
+        "second",
+    ]
+
+
+def test_what_a_look_up_raises_is_not_remembered() -> None:
+    memory: Memory[str] = Memory(60)
+
+    def fail() -> str:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        memory.get("key", fail)
+    assert memory.get("key", lambda: "found") == "found"
