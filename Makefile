@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test debian bench pictures lock clean help
+.PHONY: run test debian bench chaos pictures lock clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -30,6 +30,10 @@ debian:
 
 bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
 	$(BIN)/python -m tests.bench
+
+chaos: $(VENV)/.dev     ## break everything again and again, and look what holds (hours; prints a table)
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos --each-point --comments 2000
 
 PICTURES := overview queue campaign comment comments history policy model people account sites
 

@@ -153,6 +153,9 @@ class Settings(BaseModel):
     classify_lease_seconds: int = Field(
         10, ge=2, le=600, description="How long a worker may hold a batch before it is retried."
     )
+    deliver_lease_seconds: int = Field(
+        30, ge=15, le=600, description="How long an attempt at a webhook may take with its noting."
+    )
     train_after: int = Field(
         25, ge=1, le=100_000, description="New decisions of people after which a site learns."
     )

@@ -28,8 +28,6 @@ from workers.outbound import Outbound
 
 log = logging.getLogger(__name__)
 
-# Longer than an attempt may take, and than it may take to note it.
-LEASE_SECONDS = 30.0
 AT_ONCE = 128
 # So that one receiver holds neither all places nor, by its backlog, all claims.
 AT_ONCE_EACH = 8
@@ -73,12 +71,10 @@ class Courier:
     Args:
         database: the ledger.
         outbound: makes the attempts.
-        lease_seconds: how long a claim holds.
+        lease_seconds: how long a claim holds: longer than an attempt may take.
     """
 
-    def __init__(
-        self, database: Database, outbound: Outbound, *, lease_seconds: float = LEASE_SECONDS
-    ) -> None:
+    def __init__(self, database: Database, outbound: Outbound, *, lease_seconds: float) -> None:
         self._database = database
         self._outbound = outbound
         self._lease_seconds = lease_seconds
@@ -228,7 +224,9 @@ def run() -> None:
 async def _run() -> None:
     here = context.current()
     async with Outbound(here.settings) as outbound:
-        courier = Courier(here.database, outbound)
+        courier = Courier(
+            here.database, outbound, lease_seconds=here.settings.deliver_lease_seconds
+        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, courier.stop)

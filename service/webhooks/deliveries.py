@@ -9,9 +9,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Float, bindparam, func, insert, or_, select, update
+from sqlalchemy import Float, Integer, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service import events
@@ -24,18 +23,23 @@ from service.models import (
     DeliveryStatus,
     Endpoint,
 )
-from service.webhooks import endpoints
+from service.webhooks import endpoints, schedule
+from service.webhooks.schedule import Outcome
 
-# Standard Webhooks 1.0.0, "Retry schedule": the pauses after the first failure, the second, …
-PAUSES_SECONDS = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-ATTEMPTS_MOST = len(PAUSES_SECONDS) + 1
+__all__ = [
+    "BACKLOG_MOST",
+    "DISABLED_AFTER",
+    "Claim",
+    "Outcome",
+    "busy",
+    "claim",
+    "note",
+    "overdue_seconds",
+    "tidy",
+]
+
 DISABLED_AFTER = timedelta(days=5)
 BACKLOG_MOST = 10_000
-_JITTER = 0.1
-# The longest that a receiver can have us wait, by Retry-After, for its next attempt.
-_RETRY_AFTER_MOST_SECONDS = 86_400.0
-_GONE = 410
-_SLOW_DOWN = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +64,6 @@ class Claim:
     body: bytes
     secrets: tuple[str, ...]
     occurred_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an attempt.
-
-    Attributes:
-        status: of the answer; `None` if none came whole.
-        failure: in one word, why none did.
-        excerpt: the beginning of the answer, for people.
-        retry_after_seconds: how long the receiver asks us to wait, if it does.
-        duration_ms: from the attempt's beginning to its end.
-    """
-
-    status: int | None
-    failure: str | None = None
-    excerpt: str = ""
-    retry_after_seconds: float | None = None
-    duration_ms: int = 0
-
-    @property
-    def is_success(self) -> bool:
-        """Whether it was delivered: 2xx and nothing else."""
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def told(self) -> str:
-        """The same for people."""
-        return f"answered {self.status}" if self.status is not None else str(self.failure)
 
 
 def busy(session: Session) -> list[str]:
@@ -185,14 +160,22 @@ def note(
     )
     if now is None:  # the endpoint was deleted meanwhile, and all that was about it
         return None
+    failures = 0
+    if not outcome.is_success:
+        asked = {"b_delivery_id": claim.delivery_id, "b_number": claim.number}
+        failures = connection.execute(_FAILURES, asked).scalar_one()
+    stands = schedule.after(outcome, failures, claim.number, now, pick)
     # A success is one even if the lease had ended and somebody else tries again.
     noted = connection.execute(
         _NOTE,
         {
             "b_id": claim.delivery_id,
             "b_attempts_least": claim.number,
-            "b_attempts_most": ATTEMPTS_MOST if outcome.is_success else claim.number,
-            **{f"b_{name}": value for name, value in _after(claim, outcome, now, pick).items()},
+            "b_attempts_most": schedule.CLAIMS_MOST if outcome.is_success else claim.number,
+            "b_status": stands.status,
+            "b_reason": stands.reason,
+            "b_due_at": stands.due_at,
+            "b_ended_at": None if stands.due_at else now,
         },
     ).first()
     if outcome.is_success:
@@ -318,6 +301,15 @@ _END_ATTEMPT = (
     )
     .returning(ATTEMPTS.c.ended_at)
 )
+# Of the attempts since the delivery was made or replayed, those that ended.
+_LATEST = (
+    select(ATTEMPTS.c.ended_at)
+    .where(ATTEMPTS.c.delivery_id == bindparam("b_delivery_id"))
+    .order_by(ATTEMPTS.c.id.desc())
+    .limit(bindparam("b_number", type_=Integer))
+    .subquery()
+)
+_FAILURES = select(func.count()).select_from(_LATEST).where(_LATEST.c.ended_at.is_not(None))
 _NOTE = (
     update(DELIVERIES)
     .where(
@@ -341,35 +333,6 @@ _FORGIVE = (
 )
 
 
-def _after(
-    claim: Claim, outcome: Outcome, now: datetime, pick: Callable[[float, float], float]
-) -> dict[str, Any]:
-    """Give where a delivery stands after an attempt."""
-    if outcome.is_success:
-        return {
-            "status": DeliveryStatus.DELIVERED,
-            "reason": None,
-            "due_at": None,
-            "ended_at": now,
-        }
-    if outcome.status == _GONE or claim.number >= ATTEMPTS_MOST:
-        return {
-            "status": DeliveryStatus.DEAD,
-            "reason": f"{outcome.told}, attempt {claim.number} of {ATTEMPTS_MOST}",
-            "due_at": None,
-            "ended_at": now,
-        }
-    pause = PAUSES_SECONDS[claim.number - 1] * pick(1 - _JITTER, 1 + _JITTER)
-    if outcome.status in _SLOW_DOWN and outcome.retry_after_seconds is not None:
-        pause = max(pause, min(outcome.retry_after_seconds, _RETRY_AFTER_MOST_SECONDS))
-    return {
-        "status": DeliveryStatus.WAITING,
-        "reason": outcome.told,
-        "due_at": now + timedelta(seconds=pause),
-        "ended_at": None,
-    }
-
-
 def _count_failure(session: Session, endpoint_id: str, outcome: Outcome, now: datetime) -> None:
     """Note that an endpoint fails; disable one that is gone or has failed for too long."""
     endpoint = session.get(Endpoint, endpoint_id, with_for_update=True, populate_existing=True)
@@ -379,7 +342,7 @@ def _count_failure(session: Session, endpoint_id: str, outcome: Outcome, now: da
         endpoint.failing_since = now
     if endpoint.disabled_at is not None:
         endpoints.bury(session, endpoint_id, endpoint.disabled_reason or "")
-    elif outcome.status == _GONE:
+    elif outcome.is_gone:
         endpoints.stop(session, endpoint, "it answered 410, gone", actor=endpoints.DELIVERY)
     elif now - endpoint.failing_since >= DISABLED_AFTER:
         days = (now - endpoint.failing_since).days

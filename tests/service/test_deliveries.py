@@ -15,7 +15,8 @@ from service.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
 from service.policy import Policy, Status
 from service.sites import SiteView
 from service.webhooks import deliveries, endpoints, log, signing
-from service.webhooks.deliveries import ATTEMPTS_MOST, PAUSES_SECONDS, Claim, Outcome
+from service.webhooks.deliveries import Claim, Outcome
+from service.webhooks.schedule import ATTEMPTS_MOST, PAUSES_SECONDS
 from tests.cast import decide, make_comment, make_endpoint, make_site
 
 SUBMITTED = [EventType.COMMENT_SUBMITTED]
@@ -127,8 +128,33 @@ def test_failures_are_tried_again_by_the_schedule_and_then_dead(
     with database.reading() as session:
         (one,) = log.listing(session, site.id)
         attempts = log.attempts(session, [one.id])[one.id]
-    assert (one.status, one.reason) == ("dead", f"timeout, attempt 10 of {ATTEMPTS_MOST}")
+    assert (one.status, one.reason) == ("dead", f"timeout, attempt {ATTEMPTS_MOST}")
     assert [attempt.number for attempt in attempts] == list(range(1, 11))
+
+
+def test_attempts_that_were_cut_off_are_not_the_receivers_failures(
+    database: Database, site: SiteView
+) -> None:
+    endpoint_id, _ = make_endpoint(database, site, events=SUBMITTED)
+    make_comment(database, site)
+    for _ in range(3):
+        _must_claim(database, endpoint_id, lease_seconds=-1)
+
+    pauses = _until_it_ends(database, endpoint_id, Outcome(500))
+
+    assert pauses == [timedelta(seconds=pause) for pause in PAUSES_SECONDS]
+
+
+def test_what_is_cut_off_again_and_again_is_given_up(database: Database, site: SiteView) -> None:
+    endpoint_id, _ = make_endpoint(database, site, events=SUBMITTED)
+    make_comment(database, site)
+    for _ in range(2 * ATTEMPTS_MOST - 1):
+        _must_claim(database, endpoint_id, lease_seconds=-1)
+
+    assert _until_it_ends(database, endpoint_id, Outcome(500)) == []
+    with database.reading() as session:
+        (one,) = log.listing(session, site.id)
+    assert one.status == "dead"
 
 
 def test_the_jitter_is_a_tenth_and_no_more(database: Database, site: SiteView) -> None:
