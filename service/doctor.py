@@ -22,7 +22,6 @@ from sqlalchemy import make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service import (
-    confirmations,
     jobs,
     labels,
     loopback,
@@ -33,6 +32,7 @@ from service import (
     sites,
 )
 from service.config import Settings
+from service.confirmations import sending
 from service.db import Database, db_now, new_id, utc_now
 from service.errors import HamgateError, ProviderFault
 from service.jobs import Doorbell, Job
@@ -324,8 +324,8 @@ def _mail(settings: Settings) -> Finding:
         remedy = "start it, or correct HAMGATE_SMTP_URL"
         return Finding("mail", Grade.FAIL, f"{where} takes no mail from us: {error}", remedy)
     with _ledger(settings) as database, database.reading() as session:
-        lost = confirmations.given_up(session)
-        late = confirmations.overdue_seconds(session) or 0.0
+        lost = sending.given_up(session)
+        late = sending.overdue_seconds(session) or 0.0
     if late > _MAIL_WARN_SECONDS:
         message = f"{where} takes our mail, but some has been due for {late:,.0f} s"
         return Finding("mail", Grade.WARN, message, "hamgate worker, with the same settings")

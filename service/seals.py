@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 # Purposes of what stands in the links of a mail: each confirmation's id, sealed.
 CONFIRM = "hamgate confirm"
 SILENCE = "hamgate silence"
+_CODE = "hamgate code"
 _AUTHOR = "hamgate author"
 _AUTHOR_PREFIX = "aut_"
+_CODE_SECONDS = 3600
 _DIGITS_MOST = 11  # up to the year 5138, which `datetime` still knows
 
 
@@ -60,6 +62,21 @@ class Seals:
         """
         seconds = int(at.timestamp())
         return f"{_AUTHOR_PREFIX}{seconds}.{self.mac(_AUTHOR, _author(seconds, site_id, email))}"
+
+    def code(self, confirmation_id: str, now: datetime) -> str:
+        """Make what a browser may change for an author token within an hour.
+
+        It may stand in a page's address, where others may see it: the history, a script that counts
+        readers.
+        """
+        return self.seal(_CODE, f"{confirmation_id}.{int(now.timestamp())}")
+
+    def confirmation_of(self, code: str, now: datetime) -> str | None:
+        """Give the id of the confirmation that a code was made for; `None` if it is void."""
+        confirmation_id, _, seconds = (self.open(_CODE, code) or "").rpartition(".")
+        if not confirmation_id or now.timestamp() - int(seconds) > _CODE_SECONDS:
+            return None
+        return confirmation_id
 
     def proven_at(self, token: str, site_id: str, email: str) -> datetime | None:
         """Give when an author token was made; `None` if it is not for this site and address."""

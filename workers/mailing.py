@@ -12,9 +12,10 @@ from urllib.parse import urlencode
 
 from email_validator import EmailNotValidError, validate_email
 
-from service import confirmations, letters, mail, seals
+from service import letters, mail, seals
 from service.config import Settings
-from service.confirmations import Due
+from service.confirmations import rows, sending
+from service.confirmations.sending import Due
 from service.db import Database, utc_now
 from service.jobs import Job
 from service.mail import MailFault
@@ -67,7 +68,7 @@ def send_next(
     if settings.relay is None:
         return False
     with database.transaction() as session:
-        due = confirmations.claim(session, LEASE_SECONDS)
+        due = sending.claim(session, LEASE_SECONDS)
     if due is None:
         return False
     if alarm is not None:
@@ -77,10 +78,10 @@ def send_next(
     except MailFault as error:
         log.warning("mail %s was not sent, attempt %d: %s", due.id, due.attempts, error)
         with database.transaction() as session:
-            confirmations.failed(session, due, str(error)[:200], final=error.final)
+            sending.failed(session, due, str(error)[:200], final=error.final)
         return True
     with database.transaction() as session:
-        confirmations.sent(session, due)
+        sending.sent(session, due)
     log.info("mail %s was sent", due.id)
     return True
 
@@ -98,7 +99,7 @@ def _send(settings: Settings, due: Due) -> None:
         language=due.language,
         site=due.site_name,
         asked_at=due.asked_at,
-        days=confirmations.LASTS.days,
+        days=rows.LASTS.days,
         confirm_url=_link(settings, due, "confirmation", seals.CONFIRM),
         silence_url=_link(settings, due, "silence", seals.SILENCE),
     )

@@ -9,7 +9,8 @@ import logging
 import os
 import time
 
-from service import confirmations, indexing, learning, moderation, pulse, retention, storms
+from service import indexing, learning, moderation, pulse, retention, storms
+from service.confirmations import sending
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
@@ -107,7 +108,7 @@ def look_for_mail(here: context.Context) -> None:
     if here.settings.relay is None:
         return
     with here.database.reading() as session:
-        overdue = confirmations.overdue_seconds(session)
+        overdue = sending.overdue_seconds(session)
     if overdue is not None and overdue >= _RING_AFTER_SECONDS:
         here.database.doorbell.ring(Job.MAIL)
 

@@ -5,6 +5,7 @@ from flask import Response
 
 from service import access
 from service.api import (
+    authors,
     challenges,
     comments,
     confirmations,
@@ -23,6 +24,7 @@ from service.here import here
 _MAX_AGE_SECONDS = 600
 
 blueprint = flask.Blueprint("api", __name__, url_prefix="/api/v1")
+blueprint.register_blueprint(authors.blueprint)
 blueprint.register_blueprint(challenges.blueprint)
 blueprint.register_blueprint(comments.blueprint)
 blueprint.register_blueprint(confirmations.blueprint)

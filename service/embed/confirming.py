@@ -44,13 +44,14 @@ def confirm(slug: str) -> Response:
     site = here().access.site(slug)
     try:
         with here().database.transaction() as session:
-            confirmed = confirmations.confirm(session, _sealed(seals.CONFIRM), site.id)
+            confirmation_id = _sealed(seals.CONFIRM)
+            confirmed = confirmations.confirm(session, confirmation_id, site.id)
     except NotFound:
         return _void()
     said = _words()
     if not confirmed.trusted:
         return _page(said.say("title"), [said.say("distrusted", site=site.name)])
-    back, plain = _ways_on(site, confirmed)
+    back, plain = _ways_on(site, confirmation_id, confirmed)
     return _page(
         said.say("confirmed"),
         [said.say("go-back"), said.say("means", site=site.name)],
@@ -96,12 +97,14 @@ def _sealed(purpose: str) -> str:
     return found
 
 
-def _ways_on(site: SiteView, confirmed: Confirmed) -> tuple[str, str]:
+def _ways_on(site: SiteView, confirmation_id: str, confirmed: Confirmed) -> tuple[str, str]:
     """Give the links that make a browser known: to the site's page, and to ours without scripts.
 
-    The token stands behind the `#`, which browsers keep to themselves.
+    The site's page gets a code behind the `#`, which browsers keep to themselves, and changes it
+    for the author token.
     """
-    token = here().access.seals.author(site.id, confirmed.email, utc_now())
+    door, now = here().access.seals, utc_now()
+    token = door.author(site.id, confirmed.email, now)
     plain = flask.url_for(
         "pages.thread.show",
         slug=site.slug,
@@ -109,7 +112,8 @@ def _ways_on(site: SiteView, confirmed: Confirmed) -> tuple[str, str]:
         author=token,
         lang=flask.request.args.get("lang"),
     )
-    return f"{confirmed.page_url}#hamgate-author-{site.slug}={token}", plain
+    code = door.code(confirmation_id, now)
+    return f"{confirmed.page_url}#hamgate-author-{site.slug}={code}", plain
 
 
 def _words() -> Words:

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from service import authors, comments, confirmations, forgetting, sites
 from service.config import Settings
+from service.confirmations import rows
 from service.db import Database, utc_now
 from service.errors import Forbidden
 from service.models import COMMENTS, CONFIRMATIONS, SILENCED_MAILBOXES, VERIFIED_AUTHORS
@@ -374,18 +375,45 @@ def test_a_press_of_the_button_makes_the_next_comment_known(
 
     assert page.status_code == 200
     assert EMAIL not in page.text
-    back = re.search(r'href="([^"#]+)#hamgate-author-blog=(aut_[^"]+)"', page.text)
+    back = re.search(r'href="([^"#]+)#hamgate-author-blog=([^"]+)"', page.text)
     assert back is not None
     assert back[1] == PAGE
-    assert back[2].count("@") == 0
     with database.reading() as session:
         assert authors.standing(session, site.id, EMAIL) is not None
+    known = exchange(client, back[2])
+    assert known.headers["Access-Control-Allow-Origin"] == ORIGIN
     rules = []
-    for token in (back[2], None):
+    for token in (json_of(known)["author_token"], None):
         made = json_of(post(client, make_body(body=SPAM, author_token=token)))["id"]
         classification.drain(database, scorer, settings)
         rules.append(decisions_by_comment(database)[made][-1].rule)
     assert rules == ["known_author", "spam_score"]
+
+
+def exchange(client: FlaskClient, code: str, slug: str = "blog") -> TestResponse:
+    """Do what the widget does with the code in a page's address."""
+    return client.post(
+        f"/api/v1/sites/{slug}/authors", json={"code": code}, headers={"Origin": ORIGIN}
+    )
+
+
+def test_a_code_is_good_for_an_hour_on_its_site_after_the_button_and_while_there_is_trust(
+    client: FlaskClient, database: Database, site: SiteView, link: str, seals: Seals
+) -> None:
+    make_site(database, "other")
+    confirmation = mails(database)[0].id
+    code = seals.code(confirmation, utc_now())
+    old = seals.code(confirmation, utc_now() - timedelta(hours=1, seconds=1))
+    assert exchange(client, code).status_code == 404
+    press(client, link)
+
+    assert exchange(client, code).status_code == 200
+    assert exchange(client, code, "other").status_code == 404
+    for bad in (old, code[:-1], "x", ".", seals.seal(CONFIRM, confirmation), confirmation):
+        assert exchange(client, bad).status_code == 404
+    with database.transaction() as session:
+        authors.distrust(session, site.id, EMAIL, comment_id="cmt_1", actor="moderator:1")
+    assert exchange(client, code).status_code == 404
 
 
 def test_the_button_may_be_pressed_in_each_of_ones_browsers(
@@ -412,7 +440,7 @@ def test_whatever_a_link_is_not_good_for_looks_the_same(
         link_to("confirmation", token, "other"),
     ]
     pages = [answer for one in bad for answer in (client.get(one), press(client, one))]
-    age(database, confirmations.LASTS.days)
+    age(database, rows.LASTS.days)
     pages += [client.get(link), press(client, link)]
 
     assert {page.status_code for page in pages} == {404}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from service import config, confirmations, doctor, embed, letters, relays
+from service import config, doctor, embed, letters, relays
 from service.config import Settings
+from service.confirmations import rows
 from service.db import utc_now
 from service.doctor import Finding, Grade
 from service.errors import ConfigError
@@ -123,7 +124,7 @@ def test_the_nearest_language_is_taken(wanted: str, given: str) -> None:
 def request(**changes: Any) -> letters.Request:
     values: dict[str, Any] = {
         "id": "cnf_1", "to": "ada@example.org", "language": "en", "site": "Blog",
-        "asked_at": utc_now(), "days": confirmations.LASTS.days,
+        "asked_at": utc_now(), "days": rows.LASTS.days,
         "confirm_url": "https://c.example/1", "silence_url": "https://c.example/2",
     }  # fmt: skip
     return letters.Request(**(values | changes))

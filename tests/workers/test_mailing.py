@@ -20,6 +20,7 @@ from sqlalchemy import select, update
 from service import confirmations, jobs, letters, mail
 from service.comments import get
 from service.config import Settings
+from service.confirmations import rows, sending
 from service.db import Database, db_now, utc_now
 from service.jobs import Job
 from service.mail import MailFault
@@ -250,7 +251,7 @@ def test_what_is_refused_for_good_is_given_up_and_no_log_names_the_address(
     assert len(ours) == 1
     assert EMAIL not in ours[0] + row.fault
     with ledger.reading() as session:
-        assert confirmations.given_up(session) == 1
+        assert sending.given_up(session) == 1
 
 
 def test_what_is_refused_for_now_is_tried_again_five_times(
@@ -258,7 +259,7 @@ def test_what_is_refused_for_now_is_tried_again_five_times(
 ) -> None:
     server.recipient_answer = "451 4.7.1 greylisted, {address}"
     ask(ledger, site)
-    for attempt in range(1, confirmations.ATTEMPTS_MOST + 1):
+    for attempt in range(1, sending.ATTEMPTS_MOST + 1):
         assert kept(ledger).send_at is not None
         assert mailing.send_next(ledger, post), attempt
         assert not mailing.send_next(ledger, post)  # not before the pause is over
@@ -364,7 +365,7 @@ def test_a_mail_that_kills_its_senders_is_given_up(
 ) -> None:
     ask(ledger, site)
     with ledger.transaction() as session:
-        session.execute(update(CONFIRMATIONS).values(attempts=confirmations.ATTEMPTS_MOST))
+        session.execute(update(CONFIRMATIONS).values(attempts=sending.ATTEMPTS_MOST))
 
     assert not mailing.send_next(ledger, post)
     assert kept(ledger).fault == "its senders were killed"
@@ -375,13 +376,13 @@ def test_who_lost_the_lease_changes_nothing(
 ) -> None:
     ask(ledger, site)
     with ledger.transaction() as session:
-        late = confirmations.claim(session, 0)
+        late = sending.claim(session, 0)
     assert late is not None
     time.sleep(0.01)
     assert mailing.send_next(ledger, post)
 
     with ledger.transaction() as session:
-        confirmations.failed(session, late, "too late", final=False)
+        sending.failed(session, late, "too late", final=False)
 
     assert (kept(ledger).send_at, kept(ledger).fault) == (None, None)
 
@@ -414,7 +415,7 @@ def test_after_the_link_has_ended_no_mail_goes_out(
 ) -> None:
     ask(ledger, site)
     with ledger.transaction() as session:
-        session.execute(update(CONFIRMATIONS).values(created_at=utc_now() - confirmations.LASTS))
+        session.execute(update(CONFIRMATIONS).values(created_at=utc_now() - rows.LASTS))
 
     assert not mailing.send_next(ledger, post)
     assert server.taken == []

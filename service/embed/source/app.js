@@ -37,12 +37,9 @@ export async function show(element, { host, site, page, title, signal }) {
     posted,
   };
 
-  // From the link of a mail: whose address was confirmed comes back with what shows it.
-  const [, token] = location.hash.split(`#hamgate-author-${site}=`);
-  if (token) {
-    ctx.store.saveAuthor(token);
-    history.replaceState(history.state, "", location.pathname + location.search);
-  }
+  // Who confirmed an address comes back from our page with a code, good for this once.
+  const [, code] = location.hash.split(`#hamgate-author-${site}=`);
+  if (code) history.replaceState(history.state, "", location.pathname + location.search);
 
   let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
   let pages = [];
@@ -210,6 +207,12 @@ export async function show(element, { host, site, page, title, signal }) {
 
   render();
   await attempt(refresh);
+  if (code) {
+    await attempt(async () => {
+      const known = await ctx.ask(`sites/${site}/authors`, { method: "POST", body: { code } });
+      ctx.store.saveAuthor(known.author_token);
+    });
+  }
   await goToLink();
   schedule();
 }
