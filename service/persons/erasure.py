@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from service import changes, events, forgetting, moderation, moderators, versions
+from service import changes, confirmations, events, forgetting, moderation, moderators, versions
 from service.changes import OPERATOR
 from service.db import Database, utc_now
 from service.errors import HamgateError
@@ -25,6 +25,7 @@ from service.models import (
     AUTHOR_ACTOR,
     CAMPAIGNS,
     COMMENTS,
+    CONFIRMATIONS,
     DECISIONS,
     EVENTS,
     FILTERS,
@@ -121,6 +122,7 @@ def _forget_comments(session: Session, ids: Sequence[str]) -> None:
     )
     session.execute(update(DECISIONS).where(DECISIONS.c.comment_id.in_(ids)).values(reason=""))
     session.execute(update(OBJECTIONS).where(OBJECTIONS.c.comment_id.in_(ids)).values(reason=""))
+    session.execute(delete(CONFIRMATIONS).where(CONFIRMATIONS.c.comment_id.in_(ids)))
     session.execute(delete(SHADOW_RULINGS).where(SHADOW_RULINGS.c.comment_id.in_(ids)))
     member = select(COMMENTS.c.id).where(COMMENTS.c.campaign_id == CAMPAIGNS.c.id).exists()
     session.execute(delete(CAMPAIGNS).where(CAMPAIGNS.c.id.in_(campaigns), ~member))
@@ -172,6 +174,9 @@ def _erased(comment_ids: list[str]) -> Callable[[events.Site], events.AuthorTold
 
 def _forget_mentions(session: Session, address: Address) -> None:
     """Forget the address where it stands beside comments: verifications, bans, notes, filters."""
+    # Not that somebody wants no mail: it is a digest, and would else be forgotten with them.
+    mailbox = confirmations.mailbox_of(address.normal)
+    session.execute(delete(CONFIRMATIONS).where(CONFIRMATIONS.c.mailbox == mailbox))
     session.execute(delete(VERIFIED_AUTHORS).where(address.column(VERIFIED_AUTHORS.c.email)))
     session.execute(delete(Preview))  # they quote comments, and are asked anew with a click
     for site_id, policy in session.execute(select(Site.id, Site.policy)).all():

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.models import (
     COMMENTS,
+    CONFIRMATIONS,
     DECISIONS,
     DELIVERIES,
     EVENTS,
@@ -63,6 +64,7 @@ def _comments(session: Session, slug: str, ids: Sequence[str]) -> Iterator[dict[
     parts: tuple[tuple[str, Table], ...] = (
         ("decision", DECISIONS),
         ("objection", OBJECTIONS),
+        ("confirmation", CONFIRMATIONS),
         ("event", EVENTS),
         ("delivery", DELIVERIES),
     )

@@ -16,12 +16,23 @@ import pytest
 import redis
 from sqlalchemy import JSON, LargeBinary, String, insert, make_url, select, update
 
-from service import authors, filters, moderators, objections, persons, previews, sites, versions
+from service import (
+    authors,
+    confirmations,
+    filters,
+    moderators,
+    objections,
+    persons,
+    previews,
+    sites,
+    versions,
+)
 from service.config import Settings
 from service.db import Database, utc_now
 from service.errors import Invalid
 from service.models import (
     COMMENTS,
+    CONFIRMATIONS,
     DECISIONS,
     EVENTS,
     ModelVersion,
@@ -69,6 +80,7 @@ COLUMNS = {
         "events": "data personal",
         "attempts": "excerpt",
         "objections": "reason",
+        "confirmations": "mailbox fault",
         "search_entries": "words",
         "verified_authors": "email",
         "previews": "policy answer",
@@ -88,6 +100,7 @@ COLUMNS = {
         "api_keys": "digest scopes",
         "attempts": "failure",
         "comments": "status challenge",
+        "confirmations": "language",
         "decisions": "old_status status actor rule model_version",
         "deliveries": "status reason",
         "endpoints": "url description events secret old_secret disabled_reason",
@@ -101,6 +114,7 @@ COLUMNS = {
         "saved_filters": "made_by",
         "setting_changes": "actor setting",
         "shadow_rulings": "status rule",
+        "silenced_mailboxes": "mailbox",  # a digest: who wants no mail gets none still
         "sites": "slug name origins thresholds",
         "storms": "evidence started_by ended_by",
         "threads": "page_url page_title",
@@ -338,8 +352,8 @@ def _check_export(settings: Settings) -> None:
     database.close()
 
     assert set(kinds) >= {
-        "comment", "decision", "objection", "event", "delivery", "verification", "ban",
-        "account", "role", "decided",
+        "comment", "decision", "objection", "confirmation", "event", "delivery", "verification",
+        "ban", "account", "role", "decided",
     }  # fmt: skip
     assert kinds.count("comment") == 3
     assert all(trace in records.casefold() for trace in TRACES)
@@ -355,6 +369,13 @@ def _leave_traces(database: Database, site_id: str, ids: list[str]) -> None:
                 reason=f"{NAME} wrote of wombats", clues=[{"label": "persimmons", "weight": 1}]
             )
         )
+        session.execute(
+            insert(CONFIRMATIONS).values(
+                id="cnf_1", site_id=site_id, comment_id=ids[1], number=1, language="en",
+                mailbox=confirmations.mailbox_of(NORMAL), attempts=1, created_at=utc_now(),
+                fault=f"550 <{EMAIL}> is unknown here",
+            )
+        )  # fmt: skip
         objections.appeal(session, ids[0], f"I am {NAME}, mail me at {EMAIL}")
         authors.verify(session, site_id, NORMAL, utc_now())
         banned_ones = (EMAIL, r"/zdenka\.quibble@kvetch\.example/")
