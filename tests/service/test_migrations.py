@@ -118,6 +118,118 @@ def test_a_migrated_ledger_keeps_its_content(empty: Settings) -> None:
     engine.dispose()
 
 
+def test_what_is_said_of_another_revision_names_the_remedy(empty: Settings) -> None:
+    assert "no tables yet; run `hamgate migrate`" in str(schema.mismatch(empty))
+    schema.migrate(empty, "0001")
+    assert f"at 0001, older than this version ({HEAD})" in str(schema.mismatch(empty))
+    schema.migrate(empty)
+    assert schema.mismatch(empty) is None
+    _run(empty, "UPDATE alembic_version SET version_num = '9999'")
+    assert "at 9999, newer than this version" in str(schema.mismatch(empty))
+
+
+class Writer:
+    """A program of the first revision, which goes on writing while the ledger is migrated."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.written = 0
+        self.faults: list[str] = []
+        self._engine = make_engine(settings)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Writer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._engine.dispose()
+
+    def wait(self) -> None:
+        """Wait until it has written once more, or failed."""
+        before = self.written
+        while self.written == before and not self.faults:
+            self._stop.wait(0.005)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._engine.connect() as connection, connection.begin():
+                    for statement in _OF_THE_FIRST_REVISION:
+                        connection.execute(text(statement), {"n": self.written})
+            except Exception as error:  # noqa: BLE001 - what it raised is what the test looks at
+                self.faults.append(str(error))
+                return
+            self.written += 1
+
+
+_COMMENT = """
+INSERT INTO comments (id, site_id, thread_id, request_digest, status, version, revision, name,
+  email, email_normalised, body, honeypot_filled, disposable_email, submitted_at, created_at,
+  classify_attempts)
+VALUES ('cmt_' || CAST(:n AS VARCHAR), 'sit_1', 'thr_1', '', 'pending', 1, 1, 'Ada',
+  'a@b.example', 'a@b.example', 'Hello', false, false, '2026-01-31 12:00:00+00',
+  '2026-01-31 12:00:00+00', 0)
+"""
+_DECISION = """
+INSERT INTO decisions (id, site_id, comment_id, comment_version, comment_revision, old_status,
+  status, actor, reason, clues, decided_at)
+VALUES ('dec_' || CAST(:n AS VARCHAR), 'sit_1', 'cmt_' || CAST(:n AS VARCHAR), 1, 1, 'pending',
+  'approved', 'policy', '', '[]', '2026-01-31 12:00:00+00')
+"""
+_STATUS = """
+UPDATE comments SET status = 'approved', version = 2 WHERE id = 'cmt_' || CAST(:n AS VARCHAR)
+"""
+_OF_THE_FIRST_REVISION = (_COMMENT, _DECISION, _STATUS)
+
+
+def test_a_program_of_the_first_revision_goes_on_writing_through_every_migration(
+    empty: Settings,
+) -> None:
+    schema.migrate(empty, "0001")
+    _run(
+        empty,
+        "INSERT INTO sites (id, slug, name, origins, policy, created_at)"
+        " VALUES ('sit_1', 'blog', 'Blog', '[]', '{}', '2026-01-31 12:00:00+00')",
+    )
+    _run(
+        empty,
+        "INSERT INTO threads (id, site_id, page_url, closed, created_at) VALUES"
+        " ('thr_1', 'sit_1', 'https://b.example/', false, '2026-01-31 12:00:00+00')",
+    )
+
+    with Writer(empty) as writer:
+        for number in range(2, int(HEAD) + 1):
+            writer.wait()
+            assert schema.migrate(empty, f"{number:04}")[1] == f"{number:04}"
+        writer.wait()
+
+    assert writer.faults == []
+    assert writer.written > int(HEAD)
+
+
+def test_a_change_waits_briefly_for_who_uses_a_table_and_is_tried_again(
+    postgres_url: str, empty: Settings
+) -> None:
+    if not empty.database_url:
+        return  # SQLite's writers take turns anyway
+    schema.migrate(empty, "0010")
+    with psycopg.connect(empty.database_url) as other:
+        other.execute("LOCK TABLE comments IN ACCESS SHARE MODE")
+        thread = threading.Thread(target=lambda: schema.migrate(empty))
+        thread.start()
+        with psycopg.connect(empty.database_url, autocommit=True) as reader:
+            for _ in range(5):  # nobody waits behind it for longer than it waits itself
+                reader.execute("SET statement_timeout = '4s'")
+                reader.execute("SELECT count(*) FROM comments")
+        other.rollback()
+        thread.join()
+
+    assert schema.is_current(empty)
+
+
 def _differences(settings: Settings) -> list[object]:
     engine = make_engine(settings)
     with engine.connect() as connection:
