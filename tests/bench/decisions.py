@@ -37,7 +37,7 @@ class Decisions:
         """Decide 2,000 comments for each of the seconds."""
         count = max(100, int(_COMMENTS_A_SECOND * seconds))
         with stage.parts(self.kind, web=False) as here:
-            _fill(here, count)
+            fill(here, count)
             with Child("tests.bench.decider", here.environ) as worker:
                 roots = {**here.roots, "worker": worker.pid}
                 scored = [worker.ask({"do": "score"})]
@@ -50,7 +50,8 @@ class Decisions:
         return _figures(drained, {name: after[name] - before[name] for name in roots}, scored)
 
 
-def _fill(here: Installation, count: int) -> None:
+def fill(here: Installation, count: int) -> None:
+    """Put pending comments into the ledger."""
     database = Database(here.settings, Doorbell(here.settings))
     with database.reading() as session:
         site = sites.find(session, SITE)

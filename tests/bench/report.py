@@ -116,6 +116,17 @@ TABLES: Mapping[str, Table] = {
             ("recorded p99", "recorded_p99_ms", 1),
         ),
     ),
+    "deliveries": Table(
+        "Webhooks: deliveries/s of one courier, CPU ms per delivery; ms from decision to receiver",
+        (
+            ("deliveries/s", "deliveries_per_second", 0),
+            ("courier", "courier_ms", 3),
+            ("database", "database_ms", 3),
+            ("Valkey", "Valkey_ms", 3),
+            ("first attempt p50", "first_p50_ms", 0),
+            ("p99", "first_p99_ms", 0),
+        ),
+    ),
     "queue": Table(
         "The moderators' queue: ms",
         (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tests.bench.decisions import Decisions
+from tests.bench.deliveries import Deliveries
 from tests.bench.intake import Intake, Reference
 from tests.bench.isso import Isso
 from tests.bench.latency import Latency
@@ -56,6 +57,8 @@ ROWS: tuple[Row, ...] = (
     Decisions("postgresql"),
     Latency("sqlite"),
     Latency("postgresql"),
+    Deliveries("sqlite"),
+    Deliveries("postgresql"),
     Queue("sqlite"),
     Queue("postgresql"),
     Search("sqlite"),

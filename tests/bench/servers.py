@@ -168,6 +168,9 @@ class Stage:
             "HAMGATE_HOME": str(home),
             "HAMGATE_PORT": str(_free_port()),
             "TRUSTED_PROXIES": "127.0.0.0/8",
+            "HAMGATE_WEBHOOK_NETWORKS": "127.0.0.0/8",
+            "HAMGATE_WEBHOOK_PORTS": "1024-65535",
+            "HAMGATE_WEBHOOK_HTTP": "true",
             **{name: _UNREACHED for name in config.VARIABLES if name.startswith("HAMGATE_LIMIT_")},
         }
         settings = config.from_environ(whole)

@@ -29,6 +29,7 @@ _NAMES = (
     "decisions-sqlite",
     "decisions-postgresql",
     "latency-postgresql",
+    "deliveries-sqlite",
     "queue-sqlite",
     "search-postgresql",
     "widget-sqlite",
