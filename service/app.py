@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Iterable
 from threading import Semaphore
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from flask import Response
 
 from service import access, api, config, dashboard, embed, limits, logs, metrics, problems
 from service.access import Access
+from service.admission import Admission
 from service.challenges import Challenges
 from service.config import Settings
 from service.db import Database, new_id
@@ -23,9 +25,25 @@ from service.memory import Memory
 from service.renderings import Renderings
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
     from service.openid import Provider
 
 log = logging.getLogger("service.web")
+
+
+class _Application(flask.Flask):
+    """Flask behind the gate."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("service", static_folder=None)
+        self._admission = Admission(settings)
+
+    def wsgi_app(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request if there is room for it."""
+        return self._admission(environ, start_response, super().wsgi_app)
 
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
@@ -40,7 +58,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     if settings is None:
         settings = config.from_environ(os.environ)
         logs.configure(settings)
-    app = flask.Flask("service", static_folder=None)
+    app = _Application(settings)
     doorbell = Doorbell(settings)
     database = Database(settings, doorbell)
     door = Access(settings, database)

@@ -88,10 +88,9 @@ class Settings(BaseModel):
         description="Networks that may read /metrics.",
     )
     web_processes: int = Field(2, ge=1, le=64, description="Web server processes.")
-    web_threads: int = Field(16, ge=2, le=256, description="Threads of each web process.")
-    web_backlog: int = Field(
-        256, ge=2, le=4096, description="Requests a web process holds at once, waiting included."
-    )
+    web_threads: int = Field(20, ge=2, le=256, description="Requests a process works on at once.")
+    web_wait_seconds: float = Field(1.0, gt=0, le=30, description="Longest wait in line; then 503.")
+    web_backlog: int = Field(1024, ge=2, le=16_384, description="Connections a process may hold.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or JSON.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log from.")
     email_deliverability: bool = Field(

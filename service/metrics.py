@@ -27,6 +27,17 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+SHEDS = Counter(
+    "hamgate_sheds",
+    "Requests refused with 503 before any work, by rank and reason.",
+    ["rank", "why"],
+)
+WAITED = Histogram(
+    "hamgate_wait_seconds",
+    "Time in the line, of those that had to wait and got their turn, by rank.",
+    ["rank"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
 _DECISIONS = "hamgate_decisions"
 
 

@@ -4,6 +4,7 @@ The one rule: there is no second shape of an error. What is not in the table is 
 logged once with the request's id and answered with a 500 that tells nothing.
 """
 
+import json
 import logging
 from typing import Any
 
@@ -39,7 +40,7 @@ TABLE: dict[type[HamgateError], tuple[str, int, str]] = {
 _INTERNAL = ("internal", 500, "Our fault")
 # werkzeug's own refusals, such as a route that is not there or takes another method
 _FOREIGN = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported"}
-_RETRY_AFTER_SECONDS = 2
+RETRY_AFTER_SECONDS = 2
 
 
 def register(app: flask.Flask) -> None:
@@ -78,6 +79,11 @@ def describe(error: HamgateError) -> dict[str, Any]:
     return problem
 
 
+def outside(error: HamgateError, request_id: str) -> bytes:
+    """Give a refusal's body where Flask has not begun with the request."""
+    return _body(describe(error), request_id).encode()
+
+
 def invalid(error: ValidationError) -> errors.Invalid:
     """Give pydantic's findings as ours: every bad field at once, in words for people."""
     return errors.Invalid(
@@ -94,7 +100,7 @@ def _refused(error: HamgateError) -> Response:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
     elif isinstance(error, errors.Unavailable):
         log.error("request %s: %s", flask.g.get("request_id"), error)
-        answer.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     elif isinstance(error, errors.Unsupported):  # RFC 9110 section 15.5.16
         answer.headers["Accept"] = "application/json"
         answer.headers["Accept-Encoding"] = "identity"
@@ -127,8 +133,12 @@ def _internal(error: Exception) -> Response:
 
 
 def _answer(problem: dict[str, Any]) -> Response:
-    body = flask.json.dumps({**problem, "instance": f"urn:request:{flask.g.get('request_id')}"})
+    body = _body(problem, flask.g.get("request_id"))
     return Response(body, problem["status"], mimetype="application/problem+json")
+
+
+def _body(problem: dict[str, Any], request_id: str) -> str:
+    return json.dumps({**problem, "instance": f"urn:request:{request_id}"})
 
 
 def _pointer(loc: tuple[int | str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from service.config import Settings
 from service.errors import ConfigError
 
 _HEADERS_WITHIN_MS = 10_000
+# What a process has open besides its clients' connections: databases, counters, libraries.
+_OTHER_FILES = 256
 
 
 def run(settings: Settings) -> None:
@@ -25,8 +28,9 @@ def run(settings: Settings) -> None:
     # prometheus_client reads this when it is imported, so nothing above may import it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.home / "run" / "metrics"))
     # Imported before the web processes are forked, it is in memory once for all of them.
-    from service import app
+    from service import admission, app
 
+    _allow_files(settings.web_backlog + _OTHER_FILES)
     gc.collect()
     gc.freeze()  # the collector leaves alone what the processes share
     Granian(
@@ -38,7 +42,7 @@ def run(settings: Settings) -> None:
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.web_processes,
-        blocking_threads=settings.web_threads,
+        blocking_threads=admission.threads(settings.web_threads),
         backpressure=settings.web_backlog,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN_MS),
         respawn_failed_workers=True,
@@ -46,6 +50,14 @@ def run(settings: Settings) -> None:
         workers_kill_timeout=10,
         log_enabled=False,
     ).serve()
+
+
+def _allow_files(wanted: int) -> None:
+    """Have the kernel let each process open so many files, as far as it may be asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _empty(folder: Path) -> Path:
