@@ -197,7 +197,7 @@ def test_storms_and_models_are_told_of_but_not_what_was_only_hushed(
                 site_id=site.id,
                 number=1,
                 base="m",
-                tuning=b"",
+                tuning=b"weights",
                 report={},
                 taught_until=utc_now(),
                 created_at=utc_now(),
