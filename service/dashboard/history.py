@@ -12,6 +12,7 @@ from flask import Blueprint, Response
 
 from service import audit, moderators
 from service.audit import Entry
+from service.dashboard import outcomes
 from service.dashboard.session import require
 from service.errors import NotFound
 from service.here import here
@@ -40,6 +41,7 @@ def show(slug: str) -> str:
         names=called,
         setting=partial(_setting, called),
         people_only=people_only,
+        done=outcomes.done(),
         more=rows[-1].id if len(rows) == audit.PAGE else None,
     )
 

@@ -4,10 +4,7 @@ Every action is a form that works without JavaScript; with it the same forms are
 background (`static/queue.js`) and answered with JSON instead of a redirect.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-from urllib.parse import urlencode
 
 import flask
 from flask import Blueprint
@@ -15,12 +12,12 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from service import authors, comments, moderation, moderators, objections, queue, second_looks
-from service.dashboard import refusals, showing
-from service.dashboard.session import own_path, require
+from service.dashboard import outcomes, showing
+from service.dashboard.session import require
 from service.db import new_id
-from service.errors import FieldError, HamgateError, Invalid, NotFound, Stale
+from service.errors import FieldError, Invalid, NotFound
 from service.here import here
-from service.moderation import BULK_MOST, Ballot, DecisionView
+from service.moderation import BULK_MOST, Ballot
 from service.moderators import Person, Role, presence
 from service.policy import Status
 from service.sites import SiteView
@@ -57,7 +54,7 @@ def show(slug: str) -> str:
         newest=new_id("cmt"),  # ids sort by time: what comes in from now on has not been seen
         objected=objected,
         again=again,
-        done=_done(),
+        done=outcomes.done(),
     )
 
 
@@ -74,7 +71,7 @@ def campaign(slug: str, campaign_id: str) -> str:
         most=queue.MEMBERS_MOST,
         next_page=None,
         title=f"A campaign: {len(rows)} alike",
-        done=_done(),
+        done=outcomes.done(),
     )
 
 
@@ -93,7 +90,7 @@ def objected(slug: str) -> str:
         next_page=None,
         title="Reports and appeals",
         objections=waiting,
-        done=_done(),
+        done=outcomes.done(),
     )
 
 
@@ -119,7 +116,7 @@ def comment(slug: str, comment_id: str) -> str:
         looks=looks,
         undone=undone,
         names=called,
-        done=_done(),
+        done=outcomes.done(),
     )
 
 
@@ -144,10 +141,10 @@ def decide(slug: str) -> Response:
             )
             for comment_id, version in seen
         ]
-        outcomes = moderation.record(session, ballots, site_id=site.id)
-        told = {one.comment_id: outcome for one, outcome in zip(ballots, outcomes, strict=True)}
-        refused = _refused(session, site, told)
-    return _answer(slug, act_id, status.value, list(told), refused)
+        recorded = moderation.record(session, ballots, site_id=site.id)
+        told = {one.comment_id: outcome for one, outcome in zip(ballots, recorded, strict=True)}
+        refused = outcomes.refused(session, site, told)
+    return outcomes.answer(slug, act_id, status.value, list(told), refused)
 
 
 @blueprint.post("/sites/<slug>/presence")
@@ -166,8 +163,8 @@ def undo(slug: str, act_id: str) -> Response:
     site, person = require(slug, Role.MODERATOR)
     with here().database.transaction() as session:
         told = moderation.undo(session, site.id, act_id, person.actor)
-        refused = _refused(session, site, told)
-    return _answer(slug, None, "undone", list(told), refused)
+        refused = outcomes.refused(session, site, told)
+    return outcomes.answer(slug, None, outcomes.UNDONE, list(told), refused)
 
 
 def _again(session: Session, site: SiteView, person: Person) -> int:
@@ -194,52 +191,6 @@ def _seen(session: Session, site: SiteView) -> list[tuple[str, int]]:
     if not 1 <= len(seen) <= BULK_MOST:
         raise Invalid([FieldError("/item", f"pick 1 to {BULK_MOST} comments")])
     return seen
-
-
-def _refused(
-    session: Session, site: SiteView, told: Mapping[str, DecisionView | HamgateError]
-) -> dict[str, str]:
-    """Say for people why some were left alone: who was faster, and with what."""
-    refused = {one: str(why) for one, why in told.items() if isinstance(why, HamgateError)}
-    stale = [one for one in refused if isinstance(told[one], Stale)]
-    views = [comments.get(session, one, site_id=site.id) for one in stale]
-    newest = moderation.latest(session, [one.decision_id for one in views if one.decision_id])
-    called = moderators.names(session, {one.actor for one in newest.values()})
-    for view in views:
-        if (last := newest.get(view.decision_id or "")) is not None:
-            who = called.get(last.actor, f"the {last.actor}")
-            refused[view.id] = f"{who} made it {last.status} meanwhile"
-    return refused
-
-
-def _answer(
-    slug: str, act_id: str | None, what: str, told: Sequence[str], refused: Mapping[str, str]
-) -> Response:
-    """Answer a script with what became of each, and a form with the page it came from."""
-    if refusals.wants_json():
-        return flask.jsonify(
-            act_id=act_id,
-            what=what,
-            done=[comment_id for comment_id in told if comment_id not in refused],
-            refused=dict(refused),
-        )
-    query = {"what": what, "count": len(told) - len(refused), "refused": len(refused)}
-    back = own_path(flask.request.form.get("back"))
-    target = (back or flask.url_for("dashboard.queue.show", slug=slug)).partition("?")[0]
-    return flask.redirect(f"{target}?{urlencode({**query, 'act': act_id or ''})}", 303)
-
-
-def _done() -> dict[str, Any] | None:
-    """Read what the page before did, so that this one can say it and offer to undo it."""
-    arguments = flask.request.args
-    if arguments.get("what") not in (*_VERDICTS, "undone"):
-        return None
-    return {
-        "what": arguments["what"],
-        "count": arguments.get("count", 0, int),
-        "refused": arguments.get("refused", 0, int),
-        "act_id": arguments.get("act") or None,
-    }
 
 
 def _cursor(written: str | None) -> queue.Cursor | None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Response, expect
 from sqlalchemy import update
 
 from service import comments, queue, sites
-from service.db import utc_now
+from service.db import new_id, utc_now
 from service.jobs import Job
 from service.models import Decision
 from service.policy import Policy, Status
@@ -347,6 +347,23 @@ def test_a_comment_is_decided_on_its_own_page_by_a_key(
 
     assert page.evaluate("window.neverLeft")
     assert status_of(dashboard.database, comment) is Status.PENDING
+
+
+def test_a_bulk_decision_is_undone_from_the_history(
+    dashboard: Dashboard, somebody: Watched
+) -> None:
+    ids = waiting(dashboard, odd_talk(3, spam=False, seed=15))
+    decide(dashboard.database, ids, Status.SPAM, "moderator:mod_away", act_id=new_id("act"))
+    page = somebody.go("/dashboard/sites/blog/history")
+    page.evaluate("window.neverLeft = true")
+
+    page.get_by_role("button", name="Undo").first.click()
+
+    expect(page.locator("#said span")).to_have_text("3 put back")
+    expect(page.get_by_role("heading", level=1)).to_have_text("History")
+    assert page.evaluate("window.neverLeft")
+    assert statuses(dashboard, ids) == {Status.PENDING}
+    somebody.assert_sound()
 
 
 def test_a_page_weighs_little(dashboard: Dashboard, somebody: Watched) -> None:

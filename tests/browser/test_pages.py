@@ -60,3 +60,13 @@ def test_every_page_is_sound_at_every_width(
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     nora.assert_sound()
     page.screenshot(path=pictures / f"{name}-{scheme}-narrow.png")
+
+
+def test_a_refusal_is_a_page_too(nora: Watched) -> None:
+    page = nora.go("/dashboard/sites/nowhere/queue")
+    # Chromium itself notes the status on the console; nothing else may be there.
+    assert [one for one in nora.said if "404" not in one] == []
+    nora.said.clear()
+
+    assert page.get_by_role("heading", level=1).inner_text()
+    nora.assert_sound()
