@@ -32,7 +32,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-# 1 to 9: a full queue of 100 kB in a millisecond; 9 takes three times as long for 3 % less.
+# 1 to 9: 5 makes 9 kB of a full queue of 102.
 _GZIP_LEVEL = 5
 _HSTS = "max-age=31536000"
 

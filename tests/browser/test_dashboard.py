@@ -381,7 +381,6 @@ def test_a_page_weighs_little(dashboard: Dashboard, somebody: Watched) -> None:
     assert {answer.url.rpartition("/")[2].partition("?")[0] for answer in answers} >= {
         "queue",
         "queue.js",
-        "review.css",
         "dashboard.css",
     }
     assert page.locator("article").count() == 25
