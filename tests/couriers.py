@@ -12,15 +12,19 @@ import signal
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
+
+from sqlalchemy.orm import Session
 
 from service.config import Settings, from_environ
+from service.errors import Unavailable
 from service.webhooks.deliveries import Claim, Outcome
 from tests.cast import open_ledger
 from workers.delivery import Courier
 from workers.outbound import Outbound
 
+T = TypeVar("T")
 OPEN = {
     "HAMGATE_WEBHOOK_NETWORKS": "127.0.0.0/8",
     "HAMGATE_WEBHOOK_PORTS": "1-65535",
@@ -31,7 +35,13 @@ TLS = ssl.create_default_context()
 
 
 @contextlib.contextmanager
-def courier(settings: Settings, *, seconds: float = 10, lease: float = 30) -> Iterator[Courier]:
+def courier(
+    settings: Settings,
+    *,
+    seconds: float = 10,
+    lease: float = 30,
+    kind: type[Courier] = Courier,
+) -> Iterator[Courier]:
     """Have a courier at work in a thread of its own for the length of a block."""
     started = threading.Event()
     made: list[tuple[asyncio.AbstractEventLoop, Courier]] = []
@@ -39,7 +49,7 @@ def courier(settings: Settings, *, seconds: float = 10, lease: float = 30) -> It
     async def work() -> None:
         own = open_ledger(settings)
         async with Outbound(settings, tls=TLS, most_seconds=seconds) as outbound:
-            made.append((asyncio.get_running_loop(), Courier(own, outbound, lease_seconds=lease)))
+            made.append((asyncio.get_running_loop(), kind(own, outbound, lease_seconds=lease)))
             started.set()
             await made[0][1].run()
         own.close()
@@ -53,6 +63,21 @@ def courier(settings: Settings, *, seconds: float = 10, lease: float = 30) -> It
     finally:
         loop.call_soon_threadsafe(at_work.stop)
         thread.join()
+
+
+class Forsaken(Courier):
+    """A courier whose ledger is away at every third write, before it or after it was committed."""
+
+    writes = 0
+
+    async def _write(self, act: Callable[[Session], T]) -> T:
+        self.writes += 1
+        if self.writes % 6 == 3:
+            raise Unavailable("the database does not answer")
+        done = await super()._write(act)
+        if self.writes % 6 == 0:
+            raise Unavailable("the database went away: nobody knows whether it has committed")
+        return done
 
 
 class Mortal(Courier):

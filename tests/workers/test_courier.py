@@ -26,7 +26,7 @@ from service.policy import Policy, Status
 from service.sites import SiteView
 from service.webhooks import endpoints
 from tests.cast import HAM, decide, make_comment, make_comments, make_endpoint, make_site
-from tests.couriers import OPEN, courier
+from tests.couriers import OPEN, Forsaken, courier
 from tests.receivers import WAYS, Peer, Request, Torture, answering, receiving
 
 SUBMITTED = [EventType.COMMENT_SUBMITTED]
@@ -215,6 +215,21 @@ def test_who_fails_is_served_one_at_a_time_and_who_succeeds_eight(
     assert most["500 No"] == 1
     assert 2 <= most["200 OK"] <= 8
     assert len(good.requests) == 60
+
+
+def test_a_ledger_that_is_away_for_moments_loses_nothing(
+    database: Database, settings: Settings, site: SiteView
+) -> None:
+    """What was claimed and not told to us is due again when its lease ends."""
+    with receiving(answering("200 OK")) as receiver:
+        make_endpoint(database, site, url=receiver.url(), events=SUBMITTED)
+        wanted = make_comments(database, site, [f"{HAM} {n}" for n in range(6)])
+        with courier(settings, lease=1, kind=Forsaken):
+            until(lambda: all(row.status == DeliveryStatus.DELIVERED for row in rows(database)))
+
+    told = {json.loads(request.body)["data"]["comment"]["id"] for request in receiver.requests}
+    assert told == set(wanted)
+    assert all(row.claimed_at is None for row in rows(database))
 
 
 def test_torture_is_noted_as_it_was_and_holds_up_nobody(
