@@ -12,6 +12,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from service import text
 from service.comments import thread_id
 from service.errors import NotFound
 from service.models import COMMENTS, THREADS
@@ -242,7 +243,7 @@ def _with_texts(session: Session, places: Sequence[_Place]) -> list[Shown]:
             parent_id=parent_id,
             depth=depth,
             name=texts[comment_id].name,
-            url=texts[comment_id].url,
+            url=_web(texts[comment_id].url),
             body=texts[comment_id].body,
             created_at=texts[comment_id].created_at,
             edited_at=texts[comment_id].edited_at,
@@ -250,3 +251,14 @@ def _with_texts(session: Session, places: Sequence[_Place]) -> list[Shown]:
         for comment_id, parent_id, depth in places
         if comment_id in texts
     ]
+
+
+def _web(url: str | None) -> str | None:
+    """Give an author's address if it leads to the web: what was stored need not have come by us."""
+    if url is None:
+        return None
+    try:
+        text.page_url(url)
+    except ValueError:
+        return None
+    return url

@@ -164,6 +164,7 @@ TABLES: Mapping[str, Table] = {
             ("p95", "shown_p95_ms", 0),
             ("a hundred more p50", "more_p50_ms", 0),
             ("p95", "more_p95_ms", 0),
+            ("longest task", "held_ms", 0),
         ),
     ),
     "memory": Table(

@@ -28,6 +28,10 @@ _SHOWN = """() => new Promise((resolve) => {
   look();
 })"""
 _PAINTED = """() => performance.getEntriesByName("first-contentful-paint")[0].startTime"""
+# Chromium's own record of tasks that held the page up for more than 50 ms.
+_WATCH = """window.held = [0];
+new PerformanceObserver((list) => held.push(...list.getEntries().map(({duration}) => duration)))
+  .observe({type: "longtask", buffered: true});"""
 # From the press of "Show more comments" to the frame after the one that has them.
 _TURN = """() => new Promise((resolve) => {
   const root = document.querySelector("hamgate-comments").shadowRoot;
@@ -59,7 +63,8 @@ class Widget:
 
         Returns:
             `paint_…`: the page's first contentful paint; `shown_…`: its first comment on screen;
-            `more_…`: a hundred more comments on screen. Without a Chromium only `comments`.
+            `more_…`: a hundred more comments on screen; `held_ms`: the longest that any of it held
+            the page up, 0 if never for 50 ms. Without a Chromium only `comments`.
         """
         count = int(_COMMENTS * min(1.0, seconds / _WHOLE_SECONDS))
         figures = {"comments": float(count)}
@@ -83,18 +88,22 @@ class Widget:
             )
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                visits = []
+                visits, held = [], []
                 for _ in range(_VISITS):
                     page = browser.new_context().new_page()
+                    page.add_init_script(_WATCH)
                     page.goto(f"{origin}/long")
                     visits.append((page.evaluate(_SHOWN), page.evaluate(_PAINTED)))
+                    held.append(page.evaluate("Math.max(...held)"))
                 more = _turn(page)
+                held.append(page.evaluate("Math.max(...held)"))
                 browser.close()
         return {
             **figures,
             **dashboard.percentiles("paint", [painted for _, painted in visits]),
             **dashboard.percentiles("shown", [shown for shown, _ in visits]),
             **(dashboard.percentiles("more", more) if more else {}),
+            "held_ms": max(held),
         }
 
 

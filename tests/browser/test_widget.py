@@ -8,14 +8,19 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
+from sqlalchemy import update
 
-from service import comments, objections, schema, sites
+from service import comments, moderators, objections, schema, sites
 from service.comments import Accepted
 from service.config import Settings
+from service.models import COMMENTS, THREADS
+from service.moderators import Role
 from service.policy import Policy, ProofOfWork, Status
+from service.search import PAGE as SEARCH_PAGE
 from tests.browser.hostile import CORPUS
 from tests.browser.visiting import Visitor, World, serving
 from tests.cast import HAM, decide, make_site, make_submission, open_ledger
@@ -582,12 +587,18 @@ def test_the_demo_shows_it_all(world: World, visitor: Visitor, pictures: Path) -
     visitor.page.screenshot(path=pictures / "widget-demo.png", full_page=True)
 
 
-def test_a_thousand_hostile_strings_are_inert_in_every_field(
-    world: World, visitor: Visitor
-) -> None:
+@pytest.fixture(scope="module")
+def hostile(world: World) -> str:
+    """A page with a comment for each hostile string, which stands in every field of it."""
     assert len(CORPUS) == 1000
     _store(world, CORPUS)
-    visitor.page.goto(world.page("/hostile"))
+    return "/hostile"
+
+
+def test_a_thousand_hostile_strings_are_inert_in_every_field(
+    world: World, visitor: Visitor, hostile: str
+) -> None:
+    visitor.page.goto(world.page(hostile))
     more = visitor.widget.get_by_role("button", name="Show more comments")
     shown = visitor.widget.get_by_role("article")
     for count in range(PAGE, 1000, PAGE):
@@ -599,6 +610,64 @@ def test_a_thousand_hostile_strings_are_inert_in_every_field(
     assert visitor.page.evaluate("window.fired") == []
     assert visitor.said == []
     assert [url for url in visitor.asked if not url.startswith((world.origin, world.host))] == []
+
+
+def test_they_are_inert_on_the_page_without_scripts(
+    world: World, visitor: Visitor, hostile: str
+) -> None:
+    visitor.page.goto(f"{world.host}/sites/blog/thread?page_url={world.origin}{hostile}")
+    seen = _turn_over(visitor, "main")
+
+    assert seen == 1000 / PAGE
+    assert visitor.said == []
+    assert [url for url in visitor.asked if not url.startswith(world.host)] == []
+
+
+def test_they_are_inert_in_the_dashboard(world: World, visitor: Visitor, hostile: str) -> None:
+    with world.database.transaction() as session:
+        made = moderators.create(
+            session, "judge@example.org", site_id=world.site.id, role=Role.OWNER
+        )
+        token = moderators.first_link(session, made)
+        assert token is not None
+        page_url = f"{world.origin}{hostile}"
+        found = comments.listing(session, world.site.id, page_url=page_url, most=PAGE)
+    cookie = moderators.accept(
+        world.database, token, password="a long and quiet sentence about lanterns", name="Judge"
+    )
+    visitor.context.add_cookies(
+        [{"name": "hamgate-over-plain-http", "value": cookie, "url": world.host}]
+    )
+    visitor.page.goto(f"{world.host}/dashboard/sites/blog/comments?page_url={page_url}")
+
+    assert _turn_over(visitor, "main") >= 1000 / SEARCH_PAGE
+    for one in found[::5]:
+        visitor.page.goto(f"{world.host}/dashboard/sites/blog/comments/{one.id}")
+        assert _loose(visitor, "main") == []
+        assert visitor.page.evaluate("window.fired") == []
+    assert visitor.said == []
+    assert [url for url in visitor.asked if not url.startswith(world.host)] == []
+
+
+def test_a_thread_of_ten_thousand_comments_is_turned_over_and_linked_into(
+    world: World, visitor: Visitor
+) -> None:
+    made = _crowd(world, "/crowd", 10_000)
+    visitor.page.goto(world.page("/crowd"))
+    shown = visitor.widget.get_by_role("article")
+    expect(visitor.widget.get_by_role("heading", name="10,000 comments")).to_be_visible()
+    more = visitor.widget.get_by_role("button", name="Show more comments")
+    for count in (100, 200, 300):
+        expect(shown).to_have_count(count)
+        more.click()
+
+    visitor.page.goto("about:blank")
+    visitor.page.goto(f"{world.origin}/crowd#hamgate-{made[7_777]}")
+
+    expect(visitor.comment("N7777")).to_be_focused()
+    expect(visitor.comment("N7777")).to_be_in_viewport()
+    expect(shown).to_have_count(PAGE)
+    visitor.assert_sound()
 
 
 def test_the_script_trusts_no_html_even_if_the_server_did(world: World, visitor: Visitor) -> None:
@@ -656,3 +725,56 @@ def _store(world: World, corpus: list[str]) -> None:
     assert len(stored) == len(corpus)
     decide(world.database, stored[:500], Status.APPROVED)
     decide(world.database, stored[500:], Status.APPROVED)
+
+
+def _turn_over(visitor: Visitor, within: str) -> int:
+    """Follow the links to further pages, see that each is inert, and count them."""
+    seen = 1
+    while True:
+        assert _loose(visitor, within) == []
+        assert visitor.page.evaluate("window.fired") == []
+        following = visitor.page.locator("a[rel=next]")
+        if not following.count():
+            return seen
+        seen += 1
+        visitor.page.goto(urljoin(visitor.page.url, following.get_attribute("href")))
+
+
+def _loose(visitor: Visitor, within: str) -> list[str]:
+    """Give all that could run or load there, and links that lead to anything but pages."""
+    found: list[str] = visitor.page.evaluate(
+        """within => [...document.querySelectorAll(`${within} *`)].flatMap(one => [
+            ...(/^(SCRIPT|STYLE|IMG|IFRAME|OBJECT|EMBED|MATH|VIDEO|LINK|META|BASE|TEMPLATE)$/i
+                .test(one.tagName) ? [one.outerHTML] : []),
+            ...[...one.attributes].filter(({name, value}) =>
+                /^(on|style|src)/.test(name) ||
+                (/^(href|action)$/.test(name) && !/^(https?:|[/#?])/i.test(value))
+            ).map(({name, value}) => `${name}=${value}`),
+        ])""",
+        within,
+    )
+    return found
+
+
+def _crowd(world: World, path: str, count: int) -> list[str]:
+    """Put so many approved comments on a page, past their decisions, which would take long."""
+    submissions = [
+        make_submission(world.site, page_url=f"{world.origin}{path}", name=f"N{place}")
+        for place in range(count)
+    ]
+    with world.database.writing() as connection:
+        stored = [
+            entry.id
+            for entry in comments.submit(connection, submissions)
+            if isinstance(entry, Accepted)
+        ]
+        thread = comments.thread_id(world.site.id, f"{world.origin}{path}")
+        connection.execute(
+            update(COMMENTS)
+            .where(COMMENTS.c.thread_id == thread)
+            .values(status=Status.APPROVED, classify_at=None)
+        )
+        connection.execute(
+            update(THREADS).where(THREADS.c.id == thread).values(version=1, approved=count)
+        )
+    return stored

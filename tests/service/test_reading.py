@@ -192,6 +192,19 @@ def test_the_answer_has_what_a_page_needs_and_nothing_private(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "//elsewhere.example", "data:text/html,x", "<b>", "ftp://a.b/"]
+)
+def test_an_address_that_leads_elsewhere_than_the_web_is_not_told(
+    client: FlaskClient, database: Database, site: SiteView, url: str
+) -> None:
+    approved(database, site, url=url)
+
+    (comment,) = json_of(client.get(THREAD))["comments"]
+
+    assert comment["url"] is None
+
+
 def test_what_did_not_change_is_not_sent_again(
     client: FlaskClient, database: Database, site: SiteView
 ) -> None:

@@ -18,12 +18,17 @@ sheet.replaceSync(css);
 export async function show(element, { host, site, page, title, signal }) {
   const root = element.shadowRoot || element.attachShadow({ mode: "open" });
   root.adoptedStyleSheets = [sheet];
+  const ask = connect(host, signal);
+  let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
+  let at = linked(); // the comment that a permalink leads to, as long as its page is the first one
+  let early = fetchFirst(); // while the words are fetched
+  early.catch(() => {}); // told by who waits for it
   const words = await learn(element, signal);
   if (signal.aborted) return;
   const { say } = words;
   const ctx = {
     site, page, title, signal, words, say,
-    ask: connect(host, signal),
+    ask,
     store: keep(site, page),
     own: new Map(),
     author: {},
@@ -41,9 +46,7 @@ export async function show(element, { host, site, page, title, signal }) {
   const [, code] = location.hash.split(`#hamgate-author-${site}=`);
   if (code) history.replaceState(history.state, "", location.pathname + location.search);
 
-  let order = element.getAttribute("order") === "newest" ? "newest" : "oldest";
   let pages = [];
-  let at = linked(); // the comment that a permalink leads to, as long as its page is the first one
   let timer;
   let turnOver = Promise.resolve();
   const calm = Number(element.getAttribute("refresh") ?? 15);
@@ -69,7 +72,7 @@ export async function show(element, { host, site, page, title, signal }) {
   async function fetchPage(after) {
     const where = after ? { after } : at && { at };
     const query = new URLSearchParams({ page_url: page, order, ...where });
-    return ctx.ask(`sites/${site}/thread?${query}`);
+    return ask(`sites/${site}/thread?${query}`);
   }
 
   /** Fetch the first page: that of the permalink's comment, if it is public. */
@@ -111,7 +114,9 @@ export async function show(element, { host, site, page, title, signal }) {
   /** Take over what has changed on the pages that are shown; true if anything has. */
   async function refresh() {
     const [before] = pages;
-    const first = await fetchFirst();
+    const asked = early || fetchFirst();
+    early = undefined;
+    const first = await asked;
     const changed = first.version !== before?.version || first.closed !== before.closed;
     problem.replaceChildren();
     if (changed) {
