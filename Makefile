@@ -35,7 +35,8 @@ chaos: $(VENV)/.dev     ## break everything again and again, and look what holds
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos --each-point --comments 2000
 
-PICTURES := overview queue objections campaign second-looks comment comments history policy model version people account sites
+PICTURES := overview queue objections campaign second-looks comment comments history policy model \
+            version webhooks webhook people account sites
 
 pictures: $(VENV)/.dev     ## take the README's pictures of the dashboard anew (needs chromium)
 	$(BIN)/pytest -q tests/browser/test_pages.py

@@ -24,6 +24,7 @@ from service.cli.person import erase, export
 from service.cli.policy import policy
 from service.cli.secret import secret
 from service.cli.settings import show_settings
+from service.cli.webhook import webhook
 from service.config import Settings
 from service.errors import HamgateError, Invalid, Unavailable
 
@@ -67,6 +68,7 @@ hamgate.add_command(policy)
 hamgate.add_command(restore)
 hamgate.add_command(secret)
 hamgate.add_command(show_settings)
+hamgate.add_command(webhook)
 
 
 @hamgate.command(short_help="Start everything on this machine and keep it running.")

@@ -7,10 +7,14 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from service.errors import Forbidden
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
+# How far an attempt's time may be from the receiver's: what the foreign libraries take too.
+TOLERANCE_SECONDS = 300
 
 
 def new_secret() -> str:
@@ -43,3 +47,28 @@ def headers(
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(signatures),
     }
+
+
+def require(headers: Mapping[str, str], body: bytes, secret: str, now: int) -> None:
+    """Make sure that what came was signed with a secret, and lately.
+
+    Args:
+        headers: their names in lower case.
+        body: as it came, to the byte.
+        secret: of `new_secret`.
+        now: in seconds since 1970.
+
+    Raises:
+        Forbidden: it was not; says what is wrong.
+    """
+    event_id, written = headers.get("webhook-id"), headers.get("webhook-timestamp", "")
+    if not event_id or not written.isascii() or not written.isdigit():
+        raise Forbidden("webhook-id or webhook-timestamp is missing or is no such thing")
+    if abs(now - int(written)) > TOLERANCE_SECONDS:
+        raise Forbidden(f"its time is {now - int(written)} s away from this machine's clock")
+    # What is signed is the timestamp as it stands in the header.
+    expected = sign(event_id, int(written), body, secret).encode()
+    given = headers.get("webhook-signature", "").split(" ")
+    found = [hmac.compare_digest(one.encode(), expected) for one in given]
+    if not any(found) or written != str(int(written)):
+        raise Forbidden("no signature is of this secret and this body")

@@ -93,6 +93,10 @@ def dashboard(
         "REDIS_URL": shared_valkey.url,
         "HAMGATE_LOG_LEVEL": "warning",
         "HAMGATE_LIMIT_OTHER": "100000/second",
+        # So that a receiver of a test's own can be told.
+        "HAMGATE_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "HAMGATE_WEBHOOK_PORTS": "1024-65535",
+        "HAMGATE_WEBHOOK_HTTP": "true",
     }
     with running(environ) as system:
         yield Dashboard(system, settings, database, site)

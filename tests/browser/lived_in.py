@@ -22,14 +22,17 @@ from service import (
 )
 from service.config import Settings
 from service.db import Database, utc_now
+from service.events import EventType
 from service.jobs import Job
-from service.models import COMMENTS, DECISIONS
+from service.models import COMMENTS, DECISIONS, DELIVERIES
 from service.moderation import Ballot
 from service.moderators import Role
 from service.policy import Policy, Status
 from service.scoring import Scorer
 from service.sites import SiteView
 from service.storms import Evidence
+from service.webhooks import deliveries, endpoints, outbox
+from service.webhooks.deliveries import Outcome
 from tests.cast import make_submission
 
 SLUG = "allotment"
@@ -113,6 +116,12 @@ _SOLD = (
 _NAMES = ("Ada", "Grace", "Linus", "Mary", "Otto", "Rosa", "Samir", "Tove", "Uma", "Wen", "Yara")
 
 
+_WELL = Outcome(status=200, excerpt='{"taken": true}', duration_ms=84)
+_BADLY = Outcome(
+    status=503, excerpt="<h1>503</h1> down for maintenance, back in a minute", duration_ms=1_240
+)
+
+
 def move_in(database: Database, settings: Settings) -> SiteView:
     """Make the site with its people and its week; some of it waits in the queue."""
     with database.transaction() as session:
@@ -147,6 +156,7 @@ def move_in(database: Database, settings: Settings) -> SiteView:
         evidence = Evidence(comments=64, usual=3, strangers=0.97, alike=0.12)
         storms.begin(session, site.id, evidence, actor=storms.WATCH, now=began)
         storms.end(session, site.id, actor=storms.WATCH, now=began + timedelta(minutes=50))
+    _tell(database, site, first[:4])
     with database.reading() as session:
         assert queue.count(session, site.id) >= 3, "too little waits for a picture"
     return site
@@ -232,6 +242,42 @@ def _object(database: Database, good: str, loans: str) -> None:
         objections.report(session, good, "That is not how one speaks of neighbours.", "one")
         objections.report(session, good, "Rude.", "another")
         objections.appeal(session, loans, "I only wanted to warn others of these loans.")
+
+
+def _tell(database: Database, site: SiteView, ids: list[str]) -> None:
+    """Have two endpoints told of comments and a storm; one of them had a bad minute.
+
+    In one transaction, so that nothing is due that the running courier would send.
+    """
+    with database.transaction() as session:
+        shop, archive = (
+            endpoints.create(
+                session, site.id, url, check=str, actor="operator", description=description
+            )[0]
+            for url, description in (
+                ("https://shop.allotment.example.org/hooks", "The shop"),
+                ("https://archive.example.net/in/allotment", "The parish archive"),
+            )
+        )
+        outbox.submitted(session.connection(), dict.fromkeys(ids, site.id), utc_now())
+        for one in (shop, archive):
+            while (claim := deliveries.claim(session, one.id, 30)) is not None:
+                is_good = one is shop or claim.number > 1
+                deliveries.note(session, claim, _WELL if is_good else _BADLY)
+                session.execute(
+                    update(DELIVERIES)
+                    .where(DELIVERIES.c.id == claim.delivery_id, DELIVERIES.c.due_at.is_not(None))
+                    .values(due_at=utc_now())
+                )
+        for one in (shop, archive):  # nothing else, which the running courier would send
+            endpoints.change(
+                session,
+                site.id,
+                one.id,
+                check=str,
+                actor="operator",
+                events=[EventType.STORM_STARTED, EventType.STORM_ENDED],
+            )
 
 
 def _spread(database: Database, ids: list[str], *, hours: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from service import queue, search
 from service.search import Filters
 from service.sites import SiteView
+from service.webhooks import endpoints, log
 from tests.browser.conftest import Dashboard, Watched
 
 pytestmark = pytest.mark.process
@@ -26,6 +27,10 @@ PAGES = {
     "model": "/dashboard/sites/allotment/model",
     "version": "/dashboard/sites/allotment/model/versions/1",
     "second-looks": "/dashboard/sites/allotment/second-looks",
+    "webhooks": "/dashboard/sites/allotment/webhooks",
+    "webhook": "/dashboard/sites/allotment/webhooks/{endpoint}",
+    "deliveries": "/dashboard/sites/allotment/deliveries",
+    "delivery": "/dashboard/sites/allotment/deliveries/{delivery}",
     "people": "/dashboard/sites/allotment/people",
     "account": "/dashboard/account",
     "sites": "/dashboard/",
@@ -36,8 +41,12 @@ def path_of(name: str, dashboard: Dashboard, site: SiteView) -> str:
     with dashboard.database.reading() as session:
         waiting = queue.page(session, site.id)
         oldest = search.find(session, site.id, Filters(author="Ada")).hits[-1]
+        (endpoint, *_) = endpoints.listing(session, site.id)
+        (delivery, *_) = log.listing(session, site.id, most=1)
     (campaign,) = {row.campaign_id for row in waiting if row.alike > 1}
-    return PAGES[name].format(campaign=campaign, comment=oldest.id)
+    return PAGES[name].format(
+        campaign=campaign, comment=oldest.id, endpoint=endpoint.id, delivery=delivery.id
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
