@@ -21,8 +21,8 @@ test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 
 # What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
 # say so; where CI is set they may not be.
-DEBIAN := chromium dbus iproute2 nginx-light systemd util-linux
-PROGRAMS := chromium nginx ip systemd-analyze unshare
+DEBIAN := chromium dbus iproute2 nginx-light nodejs npm systemd util-linux
+PROGRAMS := chromium nginx node npm ip systemd-analyze unshare
 
 debian:
 	@[ -z "$$CI" ] || which $(PROGRAMS) >/dev/null || \

@@ -13,7 +13,9 @@ from service.app import create_app
 from service.cli import hamgate
 from service.cli.settings import as_example
 from service.config import Settings
+from service.events import MEANINGS, EventType
 from service.policy import RULES, Policy
+from service.webhooks.schedule import PAUSES_SECONDS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -84,6 +86,25 @@ def test_the_readme_lists_every_rule_in_its_order() -> None:
     positions = [README.index(f"`{rule.__name__}`") for rule in RULES]
 
     assert positions == sorted(positions)
+
+
+def test_the_readme_lists_every_event_with_what_it_means() -> None:
+    listed = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \| (.+) \|$", README, re.MULTILINE)
+
+    assert dict(listed) == MEANINGS
+    assert list(MEANINGS) == list(EventType)
+
+
+def test_the_documentation_of_webhooks_tells_their_schedule() -> None:
+    text = " ".join((ROOT / "service" / "webhooks" / "README.md").read_text().split())
+    units = {"s": 1, "min": 60, "h": 3600}
+    (row,) = re.findall(r"\| retries \| after ([^|;]+?), a tenth", text)
+    told = []
+    for part in re.split(r", | and ", row):
+        amount, unit = part.split()
+        told.append(int(amount) * units[unit])
+
+    assert tuple(told) == PAUSES_SECONDS
 
 
 def test_the_readme_names_the_default_error_budget() -> None:
