@@ -82,13 +82,23 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         route = flask.request.url_rule.rule if flask.request.url_rule else "none"
         metrics.REQUESTS.labels(route, answer.status_code).inc()
         metrics.SECONDS.labels(route).observe(seconds)
+        comment_id = flask.g.get("comment_id")
         log.info(
-            "%s %s %d %.1f ms %s",
+            "%s %s %d %.1f ms %s%s",
             flask.request.method,
             flask.request.path,
             answer.status_code,
             seconds * 1000,
             flask.g.request_id,
+            f" {comment_id}" if comment_id else "",
+            extra=logs.fields(
+                request=flask.g.request_id,
+                method=flask.request.method,
+                route=route,
+                status=answer.status_code,
+                ms=round(seconds * 1000, 1),
+                comment=comment_id,
+            ),
         )
         return answer
 

@@ -255,6 +255,11 @@ class Settings(BaseModel):
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url)
 
     @property
+    def counters_folder(self) -> Path:
+        """Where the web processes of this machine share what they count."""
+        return self.home / "run" / "metrics"
+
+    @property
     def valkey_socket(self) -> Path:
         """Unix socket of the embedded Valkey; moved to the temporary folder if too long."""
         path = self.home / "run" / "valkey.sock"

@@ -36,6 +36,7 @@ from service.config import Settings
 from service.errors import ConfigError, Unavailable
 from service.grouping import Grouped
 from service.jobs import Doorbell, Job
+from service.tallies import Tally
 
 # SQLite waits for another writer this long before it says "database is locked".
 _SQLITE_BUSY_MS = 5000
@@ -64,6 +65,7 @@ _POSTGRES_CONNECTION = {
     "options": " ".join(f"-c {name}={value}" for name, value in _POSTGRES_SESSION.items()),
 }
 _RINGS = "rings"
+_TALLY = "hamgate_tally"
 _WRITES = "hamgate_writes"
 # Options of a connection whose transactions write, so that SQLite waits its turn from the start.
 WRITING = {_WRITES: True}
@@ -166,6 +168,12 @@ def ring_after(connection: Connection, job: Job) -> None:
     connection.info.setdefault(_RINGS, set()).add(job)
 
 
+def tally_of(connection: Connection) -> Tally:
+    """Give what is counted if the transaction that is open on this connection is committed."""
+    tally: Tally = connection.info.setdefault(_TALLY, Tally())
+    return tally
+
+
 class Database:
     """One process's door to the ledger; safe between threads, to be remade after a fork."""
 
@@ -183,12 +191,16 @@ class Database:
             Unavailable: the database cannot be reached or written; nothing was stored.
         """
         with unavailable(), self._writing.connect() as connection:
-            connection.info.pop(_RINGS, None)  # of a transaction that was undone
+            for left in (_RINGS, _TALLY):  # of a transaction that was undone
+                connection.info.pop(left, None)
             with connection.begin():
                 yield connection
             rings = connection.info.pop(_RINGS, ())
+            tally = connection.info.pop(_TALLY, None)
         for job in rings:
             self.doorbell.ring(job)
+        if tally is not None:
+            self.doorbell.tally(tally.take())
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Session]:

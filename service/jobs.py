@@ -154,12 +154,16 @@ class Doorbell:
 
     def tally(self, counts: Mapping[str, int]) -> None:
         """Add to counters that outlive the process; lost with Redis, as counters may be."""
+        if not counts or time.monotonic() < self._quiet_until:
+            return
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for name, count in counts.items():
                     pipeline.hincrby(_TALLIES, name, count)
                 pipeline.execute()
         except redis.RedisError as error:
+            with self._lock:
+                self._quiet_until = time.monotonic() + _QUIET_SECONDS
             log.warning("could not count %s: %s", dict(counts), error)
 
     def tallies(self) -> dict[str, int]:

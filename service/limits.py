@@ -19,7 +19,7 @@ from limits.storage import RedisStorage, StorageTypes
 from limits.strategies import STRATEGIES, FixedWindowRateLimiter
 from redis import RedisError
 
-from service import jobs
+from service import jobs, metrics
 from service.config import Settings
 from service.errors import RateLimited
 from service.values import Limit
@@ -300,6 +300,7 @@ def refuse_if_full() -> None:
     """
     for count in counted():
         if count.full:
+            metrics.LIMITED.labels(count.name).inc()
             raise RateLimited(
                 f"more than {count.limit.amount} in {count.limit.window_seconds} seconds"
                 f" for this {count.name}",

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from service import forgetting, indexing
-from service.db import UtcDateTime, db_now, new_id, utc_now
+from service import forgetting, indexing, tallies
+from service.db import UtcDateTime, db_now, new_id, tally_of, utc_now
 from service.errors import HamgateError, NotFound, Stale
 from service.models import (
     AUTHOR_ACTOR,
@@ -152,6 +152,9 @@ def record(
         _mark_threads(session, rows, current)
         _answer_objections(session, rows)
         outbox.decided(connection, rows)
+        tally = tally_of(connection)
+        for decision in rows:
+            tallies.decided(tally, decision, current[decision["comment_id"]].created_at)
     return outcome
 
 

@@ -26,7 +26,7 @@ def run(settings: Settings) -> None:
     """
     os.environ["HAMGATE_HOME"] = str(settings.home)
     # prometheus_client reads this when it is imported, so nothing above may import it.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.home / "run" / "metrics"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
     # Imported before the web processes are forked, it is in memory once for all of them.
     from service import admission, app
 

@@ -8,7 +8,6 @@ attempt; only the recorded decision takes it away. So it is safe to run twice an
 import logging
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
-from service import campaigns, judging, moderation, policy, shadows
+from service import campaigns, judging, logs, moderation, policy, shadows, tallies
 from service.config import Settings
-from service.db import Database, db_now
-from service.errors import Unavailable
+from service.db import Database, db_now, tally_of
+from service.errors import HamgateError, Unavailable
 from service.jobs import Job
 from service.judging import Case, Judgement, Rulebook
 from service.models import COMMENTS, POLICY_ACTOR
@@ -34,6 +33,7 @@ log = logging.getLogger(__name__)
 
 STRIKES = 3
 WARM_UP = Content(body="Thank you, the second step was what I had missed.", author_name="Ada")
+_TOLD_TOGETHER = 12
 # Jobs end after this long and ring again, so that a fresh fork takes over: its memory is new.
 _SHIFT_SECONDS = 30.0
 
@@ -135,7 +135,9 @@ def drain_batch(
         places = campaigns.look_up(session, sound, sketches)
         cases = judging.cases(session, sound, [place.echoes for place in places], folded)
         books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
+    began = time.monotonic()
     judgements = judging.judge(scorer, cases, books)
+    seconds = time.monotonic() - began
     silent = _ask_shadows(scorer, cases, books)
     ballots = [
         _ballot(row, judgement) for row, judgement in zip(sound, judgements, strict=True)
@@ -144,15 +146,45 @@ def drain_batch(
         outcome = moderation.record(session, ballots)
         campaigns.keep(session, places)
         shadows.note(session, silent)
-    tallies = Counter(
-        f"{entry.status} {entry.rule}" for entry in outcome if isinstance(entry, DecisionView)
-    )
-    if tallies:
-        database.doorbell.tally(tallies)
-    lost = len(batch) - tallies.total()
+        lost = sum(not isinstance(entry, DecisionView) for entry in outcome)
+        tally = tally_of(session.connection())
+        tally.observe(tallies.BATCH, len(batch))
+        tally.observe(tallies.SCORING_SECONDS, seconds)
+        tally.count(tallies.LOST, by=lost)
+    _tell(ballots, outcome)
     if lost:
         log.info("%d of %d were decided elsewhere meanwhile", lost, len(batch))
     return len(batch)
+
+
+def _tell(ballots: Sequence[Ballot], outcome: Sequence[DecisionView | HamgateError]) -> None:
+    """Log what was decided, so that one comment's way can be found by its id.
+
+    A few to a line: one line each would cost more, and a line of more than 4 kB might be torn
+    apart by those of other processes on its way through a pipe (pipe(7), PIPE_BUF).
+    """
+    decided = [
+        (ballot.comment_id, entry)
+        for ballot, entry in zip(ballots, outcome, strict=True)
+        if isinstance(entry, DecisionView)
+    ]
+    for first in range(0, len(decided), _TOLD_TOGETHER):
+        few = decided[first : first + _TOLD_TOGETHER]
+        log.info(
+            "decided %s",
+            ", ".join(f"{comment_id} {entry.status} by {entry.rule}" for comment_id, entry in few),
+            extra=logs.fields(
+                decided=[
+                    {
+                        "comment": comment_id,
+                        "decision": entry.id,
+                        "status": entry.status,
+                        "rule": entry.rule,
+                    }
+                    for comment_id, entry in few
+                ]
+            ),
+        )
 
 
 # The columns a claim brings along.

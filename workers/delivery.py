@@ -19,8 +19,11 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from service import logs, tallies
 from service.db import Database
 from service.errors import ConfigError, Unavailable
+from service.models import DeliveryStatus
+from service.tallies import Tally
 from service.webhooks import deliveries, signing
 from service.webhooks.deliveries import Claim, Outcome
 from workers import context
@@ -80,6 +83,7 @@ class Courier:
         self._lease_seconds = lease_seconds
         self._routes: dict[str, _Route] = {}
         self._lanes: set[asyncio.Task[None]] = set()
+        self._tally = Tally()
         self._stopping = asyncio.Event()
         # The ledger's driver waits for the disk; the loop must not.
         self._ledger = ThreadPoolExecutor(_LEDGER_THREADS, thread_name_prefix="ledger")
@@ -98,6 +102,7 @@ class Courier:
                     tidy_at = time.monotonic() + _TIDY_SECONDS
                     await self._write(deliveries.tidy)
                 self._serve_all(await self._read(deliveries.busy))
+                await self._count()
             except Unavailable as error:
                 log.warning("the courier cannot look: %s", error)
                 pause = _PAUSE_SECONDS
@@ -108,6 +113,7 @@ class Courier:
             await asyncio.wait(self._lanes, timeout=_FINISH_SECONDS)
         for lane in self._lanes:
             lane.cancel()
+        await self._count()
         self._ledger.shutdown(wait=False, cancel_futures=True)
 
     def _serve_all(self, busy: Sequence[str]) -> None:
@@ -187,15 +193,36 @@ class Courier:
             except Unavailable as error:
                 log.warning("cannot note delivery %s yet: %s", claim.delivery_id, error)
                 await asyncio.sleep(_PAUSE_SECONDS)
+        self._tally.count(tallies.ATTEMPTS, _short(outcome))
+        self._tally.observe(tallies.ATTEMPT_SECONDS, outcome.duration_ms / 1000)
+        if stands is DeliveryStatus.DEAD:
+            self._tally.count(tallies.DEAD)
         log.info(
-            "%s to %s, attempt %d: %s in %d ms, now %s",
+            "%s%s to %s, attempt %d: %s in %d ms, now %s",
             claim.event_id,
+            f" of {claim.comment_id}" if claim.comment_id else "",
             claim.endpoint_id,
             claim.number,
             outcome.told,
             outcome.duration_ms,
             stands or "somebody else's",
+            extra=logs.fields(
+                event=claim.event_id,
+                comment=claim.comment_id,
+                endpoint=claim.endpoint_id,
+                delivery=claim.delivery_id,
+                attempt=claim.number,
+                outcome=outcome.told,
+                ms=outcome.duration_ms,
+            ),
         )
+
+    async def _count(self) -> None:
+        """Tell Redis what was counted; in a thread, since Redis may not answer."""
+        counts = self._tally.take()
+        if counts:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._ledger, self._database.doorbell.tally, counts)
 
     async def _read(self, ask: Callable[[Session], _T]) -> _T:
         def work() -> _T:
@@ -210,6 +237,13 @@ class Courier:
                 return act(session)
 
         return await asyncio.get_running_loop().run_in_executor(self._ledger, work)
+
+
+def _short(outcome: Outcome) -> str:
+    """Give how an attempt ended, in one of few words."""
+    if outcome.status is None:
+        return outcome.failure or "none"
+    return "delivered" if outcome.is_success else f"{outcome.status // 100}xx"
 
 
 def run() -> None:

@@ -9,11 +9,12 @@ import logging
 import os
 import time
 
-from service import indexing, learning, moderation, pulse, retention, storms
+from service import indexing, learning, moderation, pulse, retention, storms, tallies
 from service.confirmations import sending
 from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
+from service.tallies import Tally
 from workers import classification, context
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,11 @@ def sweep(database: Database) -> None:
     if overdue is None or overdue < _RING_AFTER_SECONDS:
         return
     rung = database.doorbell.ring(Job.CLASSIFY)
-    if rung and overdue < _RESCUE_AFTER_SECONDS:
+    helps = rung and overdue < _RESCUE_AFTER_SECONDS
+    tally = Tally()
+    tally.count(tallies.RESCUES, "rang" if helps else "worked")
+    database.doorbell.tally(tally.take())
+    if helps:
         return
     log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
     _in_child()

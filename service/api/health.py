@@ -64,4 +64,5 @@ def prometheus() -> Response:
     allowed = here().settings.metrics_allow
     if address is None or not any(ipaddress.ip_address(address) in net for net in allowed):
         raise NotFound("there is no such page")
-    return Response(metrics.expose(here().database, here().doorbell), mimetype=CONTENT_TYPE_LATEST)
+    exposed = metrics.expose(here().settings, here().database, here().doorbell)
+    return Response(exposed, mimetype=CONTENT_TYPE_LATEST)

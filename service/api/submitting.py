@@ -86,7 +86,9 @@ def accept(caller: Caller, submission: Submission, altcha: str | None = None) ->
         # Last, for it uses the challenge up.
         shown = here().challenges.examine(caller.site.id, altcha, submission.digest, utc_now())
         submission = replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)
-    return here().intake(submission, counters)
+    accepted = here().intake(submission, counters)
+    flask.g.comment_id = accepted.id  # for the request's line in the log
+    return accepted
 
 
 def count_refused(caller: Caller) -> None:

@@ -50,6 +50,7 @@ class Claim:
         number: of the attempt, from 1.
         url: where to.
         event_id: `webhook-id`.
+        comment_id: what it tells of; `None` if of no comment.
         body: the same bytes at every attempt.
         secrets: to sign with, the present one first.
         occurred_at: when what is told happened.
@@ -61,6 +62,7 @@ class Claim:
     number: int
     url: str
     event_id: str
+    comment_id: str | None
     body: bytes
     secrets: tuple[str, ...]
     occurred_at: datetime
@@ -113,6 +115,7 @@ def claim(session: Session, endpoint_id: str, lease_seconds: float) -> Claim | N
         number=row.attempts,
         url=told.url,
         event_id=told.id,
+        comment_id=told.comment_id,
         body=events.body(
             told.type,
             told.occurred_at,
@@ -277,6 +280,7 @@ _TOLD = (
         EVENTS.c.type,
         EVENTS.c.occurred_at,
         EVENTS.c.number,
+        EVENTS.c.comment_id,
         EVENTS.c.data,
         EVENTS.c.personal,
         ENDPOINTS.c.url,
