@@ -100,7 +100,11 @@ class Delivery(Base):
     __table_args__ = (
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
         UniqueConstraint("event_number", "endpoint_id"),
-        partial("ix_deliveries_due", "endpoint_id", "due_at"),
+        Index(
+            "ix_deliveries_due",
+            *("endpoint_id", "due_at", "event_number"),
+            **where("due_at IS NOT NULL"),
+        ),
         Index("ix_deliveries_oldest", "due_at", **where("due_at IS NOT NULL")),
         Index(
             "ix_deliveries_order",
