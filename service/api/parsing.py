@@ -1,10 +1,11 @@
 """Reading a request's JSON, strictly.
 
 The one rule: what is ambiguous is refused. Two readers of the same body must never disagree on
-what it says, so duplicate keys, NaN, deep nesting, content codings and oversize are errors.
+what it says, so duplicate keys, NaN, deep nesting, codings and oversize are errors.
 """
 
 import json
+import math
 from typing import Any, NoReturn, TypeVar
 
 import flask
@@ -23,7 +24,7 @@ def body(schema: type[M], *, most_bytes: int = BODY_MOST_BYTES) -> M:
     """Read the current request's body as `schema`.
 
     Raises:
-        Unsupported: not `application/json`, or a content coding.
+        Unsupported: not `application/json`, or in a coding.
         TooLarge: more than `most_bytes`.
         Malformed: not one unambiguous JSON object.
         Invalid: an object with wrong content; every fault at once.
@@ -62,6 +63,9 @@ def _read(most_bytes: int) -> dict[str, Any]:
         raise Unsupported("send application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Unsupported("send the body without a content coding")
+    # The server undoes the chunks of `gzip, chunked` and leaves the rest (RFC 9112 section 6.1).
+    if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        raise Unsupported("send the body in no transfer coding but chunks")
     if (request.content_length or 0) > most_bytes:
         raise TooLarge(f"at most {most_bytes} bytes")
     raw = request.stream.read(most_bytes + 1)  # a chunked body states no length
@@ -69,7 +73,10 @@ def _read(most_bytes: int) -> dict[str, Any]:
         raise TooLarge(f"at most {most_bytes} bytes")
     try:
         value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_not_a_number
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_not_a_number,
+            parse_float=_finite,
         )
     except UnicodeDecodeError:
         raise Malformed("the body is not UTF-8") from None
@@ -97,6 +104,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _not_a_number(constant: str) -> NoReturn:
     raise Malformed(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    """Read a number; one that is too large for a float would be infinite, and no JSON again."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise Malformed("a number is too large")
+    return value
 
 
 def _measure(value: object, depth: int) -> None:

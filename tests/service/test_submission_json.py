@@ -40,7 +40,12 @@ def test_a_number_that_json_does_not_know_is_malformed(door: Door, number: str) 
     _assert_malformed(_post(door, _with(f'"x": [{{"y": {number}}}]')), f"{number} is not JSON")
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 4000, "0." + "1" * 4000, "1e-999"])
+@pytest.mark.parametrize("number", ["1e999", "-1e999"])
+def test_a_number_that_would_be_infinite_is_malformed(door: Door, number: str) -> None:
+    _assert_malformed(_post(door, _with(f'"name": {number}')), "too large")
+
+
+@pytest.mark.parametrize("number", ["1" * 4000, "0." + "1" * 4000, "1e-999"])
 def test_a_number_of_any_size_is_of_the_wrong_type(door: Door, number: str) -> None:
     assert faults(_post(door, _with(f'"page_title": {number}'))) == {"/page_title": "must be text"}
 
