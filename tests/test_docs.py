@@ -140,6 +140,17 @@ def test_every_module_is_named_in_its_packages_readme(package: str) -> None:
     assert sorted(name for name in entries if f"`{name}`" not in readme) == []
 
 
+def test_every_threat_has_tests_that_exist() -> None:
+    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    exist = set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
+    table = (ROOT / "SECURITY.md").read_text().partition("\n|---|---|---|\n")[2]
+
+    for row in table.splitlines():
+        named = re.findall(r"`(test_\w+)`", row.split("|")[3])
+        assert named, row
+        assert set(named) <= exist, set(named) - exist
+
+
 def _is_command(name: str, known: set[str]) -> bool:
     """Whether a command or, where words follow it, the beginning is one."""
     words = name.split()
