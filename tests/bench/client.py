@@ -5,6 +5,7 @@ made before the clock starts; on the way back only the status and the length are
 """
 
 import gc
+import heapq
 import select
 import socket
 import statistics
@@ -76,7 +77,7 @@ class _Client:
         if "prepare" in order:
             self._prepare(**order["prepare"])
             return {}
-        return self._send(order["seconds"], order["most"])
+        return self._send(order["seconds"], order["most"], patient=order["patient"])
 
     def _prepare(
         self,
@@ -106,8 +107,11 @@ class _Client:
         gc.freeze()
         gc.disable()
 
-    def _send(self, seconds: float, most: int) -> dict[str, Any]:
-        """Keep every connection busy for so long or for so many requests, and wait for the last."""
+    def _send(self, seconds: float, most: int, *, patient: bool) -> dict[str, Any]:
+        """Keep every connection busy for so long or for so many requests, and wait for the last.
+
+        A patient connection that is told to come again later is idle until then.
+        """
         for descriptor, _ in self._poll.poll(0):
             self._reopen(descriptor)  # the server has closed it meanwhile, as it may
         statuses: Counter[int] = Counter()
@@ -116,13 +120,17 @@ class _Client:
         begin = end = time.perf_counter()
         left = most
         busy = 0
+        later: list[tuple[float, int]] = []
         for connection in self._connections.values():
             if left and self._send_next(connection):
                 left -= 1
                 busy += 1
-        while busy:
-            ready = self._poll.poll(_STUCK_SECONDS)
-            if not ready:
+        while busy or (left and later and later[0][0] - begin < seconds):
+            ready = self._poll.poll(_until(later))
+            woken = self._wake(later, left)
+            left -= woken
+            busy += woken
+            if not ready and not later and busy:
                 raise TimeoutError(f"{busy} requests without an answer for {_STUCK_SECONDS} s")
             for descriptor, _ in ready:
                 connection = self._connections[descriptor]
@@ -135,7 +143,10 @@ class _Client:
                     latencies.append(end - connection.sent_at)
                 if status == 0:
                     connection = self._reopen(descriptor)
-                if left and end - begin < seconds and self._send_next(connection):
+                if patient and status == 503:
+                    heapq.heappush(later, (end + _retry_after(connection.received), descriptor))
+                    busy -= 1
+                elif left and end - begin < seconds and self._send_next(connection):
                     left -= 1
                 else:
                     busy -= 1
@@ -145,6 +156,14 @@ class _Client:
             "cpu_seconds": time.process_time() - cpu,
             **_percentiles(latencies),
         }
+
+    def _wake(self, later: list[tuple[float, int]], most: int) -> int:
+        """Have those come again whose time it is; give how many did."""
+        woken = 0
+        while woken < most and later and later[0][0] <= time.perf_counter():
+            _, descriptor = heapq.heappop(later)
+            woken += self._send_next(self._connections[descriptor])
+        return woken
 
     def _send_next(self, connection: _Connection) -> bool:
         request = next(self._requests, None)
@@ -161,6 +180,18 @@ class _Client:
         self._connections[connection.wire.fileno()] = connection
         self._poll.register(connection.wire, select.EPOLLIN)
         return connection
+
+
+def _until(later: list[tuple[float, int]]) -> float:
+    """Give how long to wait for answers before the next connection comes again."""
+    return max(0.0, later[0][0] - time.perf_counter()) if later else _STUCK_SECONDS
+
+
+def _retry_after(answer: bytes) -> float:
+    _, found, after = answer.lower().partition(b"\r\nretry-after:")
+    if not found:
+        raise ValueError("a 503 that does not say when to come again")
+    return float(after.partition(b"\r\n")[0])
 
 
 def _percentiles(latencies: list[float]) -> dict[str, float]:

@@ -110,11 +110,12 @@ class Generator:
     ) -> None:
         self._child.__exit__(kind, error, trace)
 
-    def run(self, *, seconds: float = 60.0, most: int = _UNLIMITED) -> Load:
+    def run(self, *, seconds: float = 60.0, most: int = _UNLIMITED, patient: bool = False) -> Load:
         """Keep all connections busy for so long or for so many requests; nothing is left behind.
 
-        It ends earlier when all prepared requests have been sent.
+        It ends earlier when all prepared requests have been sent. If `patient`, a connection that
+        is told 503 comes again when that said.
         """
-        answer = self._child.ask({"seconds": seconds, "most": most})
+        answer = self._child.ask({"seconds": seconds, "most": most, "patient": patient})
         statuses = {int(status): count for status, count in answer.pop("statuses").items()}
         return Load(statuses=statuses, **answer)

@@ -68,6 +68,18 @@ TABLES: Mapping[str, Table] = {
             ("(generator)", "generator_ms", 3),
         ),
     ),
+    "overload": Table(
+        "Intake at 640 connections that heed Retry-After: accepted/s, latency ms",
+        (
+            ("at 64, accepted/s", "peak_per_second", 0),
+            ("at 640, accepted/s", "goodput_per_second", 0),
+            ("of the former", "of_peak", 2),
+            ("refused/s", "refused_per_second", 0),
+            ("accepted p50", "p50_ms", 0),
+            ("p99", "p99_ms", 0),
+            ("recovery s", "recovery_seconds", 2),
+        ),
+    ),
     "reading": Table(
         "Reading a thread at 16 connections: requests/s, CPU ms per request, latency ms",
         (

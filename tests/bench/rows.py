@@ -9,6 +9,7 @@ from tests.bench.intake import Intake, Reference
 from tests.bench.isso import Isso
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
+from tests.bench.overload import Overload
 from tests.bench.pages import OpenPages
 from tests.bench.queue import Queue
 from tests.bench.reading import Reading, ReadingReference
@@ -44,6 +45,9 @@ ROWS: tuple[Row, ...] = (
     Intake("postgresql", keyed=True),
     Intake("sqlite", worker=True),
     Intake("postgresql", worker=True),
+    Overload("sqlite"),
+    Overload("postgresql"),
+    Overload("sqlite", stubborn=True),
     REFERENCES["reading"],
     *(
         Reading(kind, comments, known)

@@ -23,6 +23,7 @@ _NAMES = (
     "reference",
     "intake-sqlite-keyed",
     "intake-postgresql-worker",
+    "overload-sqlite",
     "reading-sqlite-100",
     "reading-postgresql-50-known",
     "pages-sqlite",
