@@ -68,6 +68,13 @@ def test_counts_take_at_most_1_kb(door: Door) -> None:
     assert len(door.client.get("/count.js", headers=GZIP).data) <= 1_000
 
 
+def test_what_solves_challenges_takes_at_most_1_kb_and_is_no_part_of_the_rest(door: Door) -> None:
+    solver = door.client.get(f"/embed/{LIBRARY.version}/proof.js", headers=GZIP).data
+
+    assert len(solver) <= 1_000
+    assert b'"proof.js"' in LIBRARY.assets["app.js"].content  # asked for by name, when needed
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_says_everything_with_the_same_places(language: str) -> None:
     english, other = messages("en"), messages(language)
