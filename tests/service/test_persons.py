@@ -112,6 +112,7 @@ COLUMNS = {
         "objections": "source",
         "retention_marks": "name reached",
         "saved_filters": "made_by",
+        "second_looks": "status actor",
         "setting_changes": "actor setting",
         "shadow_rulings": "status rule",
         "silenced_mailboxes": "mailbox",  # a digest: who wants no mail gets none still
