@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test debian bench chaos pictures lock clean help
+.PHONY: run test debian bench chaos fuzz pictures lock sbom clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -35,6 +35,9 @@ chaos: $(VENV)/.dev     ## break everything again and again, and look what holds
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos --each-point --comments 2000
 
+fuzz: $(VENV)/.dev      ## schemathesis over the API of a running server (half a minute; needs uv)
+	$(BIN)/python -m tests.fuzz
+
 PICTURES := overview queue objections campaign second-looks comment comments history policy model \
             version webhooks webhook people account sites
 
@@ -47,6 +50,12 @@ lock:            ## resolve pyproject.toml into the two lock files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.lock
 	$(COMPILE) --group build -o requirements-build.lock
 	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+# In an environment made for the run; from the lock file alone, so the same again each time.
+sbom:            ## write build/sbom.json: what an installation consists of, in CycloneDX (needs uv)
+	@mkdir -p build
+	uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements.lock \
+	  --pyproject pyproject.toml --output-reproducible --output-format JSON -o build/sbom.json
 
 clean:           ## remove what the targets made; the data in .hamgate stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -32,8 +32,8 @@ _PARAMETERS = {
 _HTTP = {
     200: "OK", 201: "Decided or recorded", 202: "Accepted", 204: "Done", 400: "Malformed",
     401: "Unauthenticated", 403: "Forbidden or closed", 404: "Not found", 409: "Conflict",
-    413: "Too large", 415: "Unsupported", 422: "Invalid", 429: "Too many requests",
-    503: "Unavailable",
+    413: "Too large", 414: "URL too long", 415: "Unsupported", 422: "Invalid",
+    429: "Too many requests", 503: "Unavailable",
 }  # fmt: skip
 
 
