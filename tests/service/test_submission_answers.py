@@ -112,6 +112,7 @@ def test_a_receipt_shows_neither_address_nor_score(door: Door) -> None:
     assert seen.keys() == {
         "id", "status", "version", "page_url", "parent_id", "name", "url", "body", "html",
         "created_at", "edited_at", "editable_until", "appealed_at", "decision",
+        "confirmable",
     }  # fmt: skip
 
 
