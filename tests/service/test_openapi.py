@@ -12,7 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from service.config import Settings
 from service.scoring import Scorer
-from tests.cast import bearer, json_of, make_body, make_comment, post
+from service.sites import Scope
+from tests.cast import bearer, json_of, make_body, make_comment, make_key, post
 from tests.conftest import Door
 from tests.service.test_access_matrix import MATRIX
 from workers import classification
@@ -128,6 +129,34 @@ def test_what_the_api_answers_is_what_is_described(
     decided = json_of(answers["DecidedComment"].pop())["id"]
     client.post(f"/api/v1/comments/{decided}/decisions", json=decision, headers=key)
     answers["DecidedComment"] = [post(client, make_body(), Idempotency_Key="k", Prefer="wait=5")]
+
+    for name, given in answers.items():
+        for answer in given:
+            _validate(answer.json, document["components"]["schemas"][name], document)
+            assert name in _described(document, answer.status_code), (name, answer.status_code)
+
+
+def test_what_the_api_answers_about_webhooks_is_what_is_described(
+    door: Door, document: dict[str, Any]
+) -> None:
+    client, key = door.client, bearer(make_key(door.database, door.site, {Scope.WEBHOOKS}))
+    base = "/api/v1/sites/blog"
+    made = client.post(
+        f"{base}/endpoints", json={"url": "https://hooks.example.org/in"}, headers=key
+    )
+    path = f"{base}/endpoints/{json_of(made)['id']}"
+    make_comment(door.database, door.site)
+    page = client.get(f"{base}/deliveries", headers=key)
+    (delivery, *_) = json_of(page)["deliveries"]
+    since = {"since": "2026-01-31T12:00:00Z"}
+    answers = {
+        "EndpointWithSecret": [made, client.post(f"{path}/rotate", headers=key)],
+        "Endpoint": [client.get(path, headers=key)],
+        "Endpoints": [client.get(f"{base}/endpoints", headers=key)],
+        "DeliveryPage": [page],
+        "DeliveryInFull": [client.get(f"{base}/deliveries/{delivery['id']}", headers=key)],
+        "Replayed": [client.post(f"{path}/replay", json=since, headers=key)],
+    }
 
     for name, given in answers.items():
         for answer in given:
