@@ -118,10 +118,13 @@ def run(
         load.wait()
         switch.unlink()  # from here on nothing is broken any more
         mended = time.monotonic()
-        system.revive()
-        decided = _until(lambda: not invariants.undecided(database), 4 * DECIDED_WITHIN_SECONDS)
+        decided = _until(
+            lambda: not invariants.undecided(database), 4 * DECIDED_WITHIN_SECONDS, system
+        )
         say("all is decided")
-        delivered = _until(lambda: not invariants.undelivered(database), _DELIVERED_WITHIN_SECONDS)
+        delivered = _until(
+            lambda: not invariants.undelivered(database), _DELIVERED_WITHIN_SECONDS, system
+        )
         seen.public = _public(system)
         return Report(
             comments=comments,
@@ -141,17 +144,18 @@ def run(
         valkey.kill()
 
 
-def _until(true: Callable[[], bool], within_seconds: float) -> float:
-    """Wait until something is true, or the time is over; give the moment."""
+def _until(true: Callable[[], bool], within_seconds: float, system: Doomed) -> float:
+    """Wait until something is true, or the time is over, as whoever restarts the dead does."""
     deadline = time.monotonic() + within_seconds
     while not true() and time.monotonic() < deadline:
+        system.revive()
         time.sleep(0.1)
     return time.monotonic()
 
 
 def _public(system: Doomed) -> set[str]:
     """Give the ids on the public thread, of all its pages."""
-    _until(system.is_ready, 30)
+    _until(system.is_ready, 30, system)
     found: set[str] = set()
     after = ""
     while True:
