@@ -17,7 +17,7 @@ test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
 # say so; where CI is set they may not be.

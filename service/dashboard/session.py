@@ -10,7 +10,7 @@ from typing import cast
 import flask
 from werkzeug.wrappers import Response
 
-from service import moderators
+from service import moderators, sites
 from service.errors import Forbidden, NotFound, Unauthenticated
 from service.here import here
 from service.moderators import Person, Role, fold
@@ -45,7 +45,9 @@ def require(slug: str, role: Role) -> tuple[SiteView, Person]:
         Forbidden: their role on it is not enough.
     """
     who = person()
-    site = here().access.site(slug)
+    # Never from memory: who has just changed a setting has to see it changed.
+    with here().database.reading() as session:
+        site = sites.find(session, slug)
     if site.id not in who.roles:
         raise NotFound(f"there is no site “{slug}”")
     flask.g.dashboard_site = site
