@@ -685,7 +685,7 @@ def test_the_script_trusts_no_html_even_if_the_server_did(world: World, visitor:
 
     visitor.page.route("**/thread?*", betray)
     visitor.page.goto(world.page("/trusting"))
-    expect(visitor.widget.get_by_role("article")).to_have_count(len(CORPUS))
+    expect(visitor.widget.get_by_role("article")).to_have_count(len(CORPUS), timeout=30_000)
 
     assert _strange(visitor) == []
     # The policy of the page may have to refuse a style before it is taken out; nothing may run.

@@ -256,7 +256,8 @@ def test_torture_is_noted_as_it_was_and_holds_up_nobody(
         request.at - sent[json.loads(request.body)["data"]["comment"]["id"]]
         for request in good.requests
     )
-    assert took[-2] < 2
+    # Two seconds when nothing else runs; far less than it takes to wait for torture, in any case.
+    assert took[-2] < 8
     by_endpoint = {endpoint_id: torture for endpoint_id, torture, _ in tortures}
     with database.reading() as session:
         noted = session.execute(
