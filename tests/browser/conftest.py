@@ -7,7 +7,7 @@ errors and CSP reports.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from service.moderators import Role
 from service.policy import Policy
 from service.sites import SiteView
 from tests.browser.lived_in import move_in
+from tests.browser.visiting import Visitor
 from tests.cast import make_site, open_ledger
 from tests.conftest import Valkey
 from tests.system import System, running
@@ -75,6 +76,21 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def new_visitor(chromium: Browser) -> Iterator[Callable[[], Visitor]]:
+    """Makes visitors, each in a browser of their own."""
+    contexts = []
+
+    def make() -> Visitor:
+        contexts.append(chromium.new_context(viewport={"width": 900, "height": 900}, locale="en"))
+        contexts[-1].set_default_timeout(10_000)
+        return Visitor(contexts[-1])
+
+    yield make
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="module")

@@ -62,20 +62,6 @@ def world(
     database.close()
 
 
-@pytest.fixture
-def new_visitor(chromium: Browser) -> Iterator[Callable[[], Visitor]]:
-    contexts = []
-
-    def make() -> Visitor:
-        contexts.append(chromium.new_context(viewport={"width": 900, "height": 900}, locale="en"))
-        contexts[-1].set_default_timeout(10_000)
-        return Visitor(contexts[-1])
-
-    yield make
-    for context in contexts:
-        context.close()
-
-
 def link_in_mail(server: MailServer) -> str:
     """Wait for the mail and give the link in it that confirms."""
     deadline = time.monotonic() + _MAIL_SECONDS

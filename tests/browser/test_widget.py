@@ -74,20 +74,6 @@ def world(
 
 
 @pytest.fixture
-def new_visitor(chromium: Browser) -> Iterator[Callable[[], Visitor]]:
-    contexts = []
-
-    def make() -> Visitor:
-        contexts.append(chromium.new_context(viewport={"width": 900, "height": 900}, locale="en"))
-        contexts[-1].set_default_timeout(10_000)
-        return Visitor(contexts[-1])
-
-    yield make
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
 def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
     return new_visitor()
 
