@@ -45,7 +45,9 @@ class Challenges:
     """Makes challenges and looks at what comes back, for one application."""
 
     def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
-        self._secret = hashlib.sha256(b"hamgate challenge " + settings.signing_key()).digest()
+        previous = settings.previous_signing_key()
+        self._secret = _key(settings.signing_key())
+        self._before = None if previous is None else _key(previous)
         self._doorbell = doorbell
 
     def issue(self, site_id: str, *, proof: bool, now: datetime) -> dict[str, Any]:
@@ -82,6 +84,9 @@ class Challenges:
         if given is None:
             return Shown(Challenge.BROKEN)
         result = altcha.verify_solution(given, self._secret)
+        if result.invalid_signature and self._before is not None:
+            # Forms that were open when the secret was changed are sent as if it had not been.
+            result = altcha.verify_solution(given, self._before)
         if result.expired:
             return Shown(Challenge.EXPIRED)
         parameters = given.challenge.parameters
@@ -97,6 +102,10 @@ class Challenges:
 def unsolved(challenge: dict[str, Any]) -> str:
     """Give a challenge as it is sent back by a form that solves none."""
     return base64.b64encode(json.dumps({"challenge": challenge}).encode()).decode()
+
+
+def _key(secret: bytes) -> bytes:
+    return hashlib.sha256(b"hamgate challenge " + secret).digest()
 
 
 def _ms(moment: datetime) -> int:

@@ -124,6 +124,25 @@ def test_of_another_site_or_server_or_changed_it_is_broken(
         assert challenges.examine(SITE, payload, "one", LATER) == Shown(Challenge.BROKEN)
 
 
+def test_what_was_made_with_the_secret_before_is_good_while_that_is_kept(
+    settings: Settings,
+) -> None:
+    def server(**secrets: str) -> Challenges:
+        return Challenges(settings.model_copy(update=secrets), Doorbell(settings))
+
+    before, after = server(secret="o" * 40), server(secret="n" * 40)
+    during = server(secret="n" * 40, secret_previous="o" * 40)
+
+    open_form = unsolved(before.issue(SITE, proof=False, now=NOW))
+    new_form = unsolved(during.issue(SITE, proof=False, now=NOW))
+
+    assert during.examine(SITE, solved(easy(before)), "a", LATER).challenge is Challenge.SOLVED
+    assert during.examine(SITE, open_form, "one", LATER) == Shown(Challenge.SIGNED, 20_000)
+    assert during.examine(SITE, open_form, "another", LATER).challenge is Challenge.USED
+    assert after.examine(SITE, open_form, "one", LATER).challenge is Challenge.BROKEN
+    assert after.examine(SITE, new_form, "one", LATER).challenge is Challenge.SIGNED
+
+
 def test_after_a_day_it_has_expired(challenges: Challenges) -> None:
     payload = unsolved(easy(challenges, expires_at=NOW - timedelta(seconds=2)))
 
