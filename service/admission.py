@@ -5,7 +5,6 @@ is told at once when to come again, for some 50 microseconds of our time. This i
 Flask, since to make Flask's context is most of what a refusal would cost.
 """
 
-import io
 import itertools
 import logging
 import threading
@@ -15,9 +14,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from service import metrics, problems
+from service.bodies import Bodies
 from service.config import Settings
 from service.db import new_id
-from service.errors import Unavailable
+from service.errors import HamgateError, Malformed, TooSlow, Unavailable
 from service.gate import LINE_FOR_EACH_PLACE, Gate, Overloaded, Rank
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # What begins so is followed by the slug of a site.
 _OF_SITES = ("/api/v1/sites/", "/dashboard/sites/", "/sites/")
 _SESSION = "hamgate="
-# More than any route takes; it refuses what is longer without another look.
-_BODY_MOST_BYTES = 128 * 1024 + 1
 _TELL_SECONDS = 1.0
 # For each place in the gate: threads that read bodies, which may take its sender's time, and
 # threads that nobody can hold, for probes and refusals.
@@ -53,7 +51,7 @@ class Admission:
 
     def __init__(self, settings: Settings) -> None:
         self._gate = Gate(settings.web_threads, settings.web_wait_seconds)
-        self._reading = threading.BoundedSemaphore(settings.web_threads * _READING_FOR_EACH_PLACE)
+        self._bodies = Bodies(settings.web_threads * _READING_FOR_EACH_PLACE)
         self._lock = threading.Lock()
         self._refused: Counter[str] = Counter()
         self._tell_at = 0.0
@@ -68,10 +66,15 @@ class Admission:
             return application(environ, start)
         rank, site = rank_of(environ), site_of(path)
         try:
-            self._read_body(environ)
+            # Before a place is taken, since it comes as slowly as its sender likes.
+            body = self._bodies.fetch(environ)
+            if body is not None:
+                environ["wsgi.input"] = body
             waited = self._gate.enter(rank, site)
         except Overloaded as overload:
             return self._refuse(overload, rank, start)
+        except (TooSlow, Malformed) as error:
+            return _answer(error, [("Connection", "close")], start)
         try:
             if waited:
                 metrics.WAITED.labels(rank.name.lower()).observe(waited)
@@ -80,43 +83,23 @@ class Admission:
             # What is streamed (the export of a history) goes on in its thread, without a place.
             self._gate.leave(rank, site)
 
-    def _read_body(self, environ: "WSGIEnvironment") -> None:
-        """Have the body here before a place is taken: the server reads it as slowly as it comes."""
-        if environ["REQUEST_METHOD"] in _READS:
-            return
-        length = environ.get("CONTENT_LENGTH") or ""
-        if not length and "HTTP_TRANSFER_ENCODING" not in environ:
-            return
-        if length.isdecimal() and int(length) > _BODY_MOST_BYTES:
-            return
-        if not self._reading.acquire(blocking=False):
-            raise Overloaded("bodies")
-        try:
-            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(_BODY_MOST_BYTES))
-        finally:
-            self._reading.release()
+    def watch(self) -> None:
+        """Have those hung up on who take too long, for as long as the process lives."""
+        self._bodies.watch()
 
     def _refuse(self, overload: Overloaded, rank: Rank, start: "StartResponse") -> Iterable[bytes]:
         name = rank.name.lower()
         metrics.SHEDS.labels(name, overload.why).inc()
         self._tell(f"{name} {overload.why}")
-        request_id = new_id("req")
-        body = problems.outside(Unavailable(str(overload)), request_id)
         # Who was refused together should not all come again together.
         again = 1 + next(self._turns) % (2 * problems.RETRY_AFTER_SECONDS - 1)
         headers = [
-            ("Content-Type", "application/problem+json"),
-            ("Content-Length", str(len(body))),
             ("Retry-After", str(again)),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Request-Id", request_id),
             # It is the same for everybody, and the widget can say so only if it may read it.
             ("Access-Control-Allow-Origin", "*"),
             ("Access-Control-Expose-Headers", "Retry-After, X-Request-Id"),
         ]
-        start("503 Service Unavailable", headers)
-        return [body]
+        return _answer(Unavailable(str(overload)), headers, start)
 
     def _tell(self, what: str) -> None:
         """Log what was refused, once a second: a line for each would make it worse."""
@@ -131,6 +114,26 @@ class Admission:
             "too much at once; refused since the last such line: %s",
             ", ".join(f"{count} {name}" for name, count in sorted(told.items())),
         )
+
+
+def _answer(
+    error: HamgateError, headers: list[tuple[str, str]], start: "StartResponse"
+) -> Iterable[bytes]:
+    """Answer with an error what Flask has not begun with."""
+    request_id = new_id("req")
+    status, body = problems.outside(error, request_id)
+    start(
+        status,
+        [
+            ("Content-Type", "application/problem+json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Request-Id", request_id),
+            *headers,
+        ],
+    )
+    return [body]
 
 
 def rank_of(environ: "WSGIEnvironment") -> Rank:

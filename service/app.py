@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("service.web")
 
 
-class _Application(flask.Flask):
+class Application(flask.Flask):
     """Flask behind the gate."""
 
     def __init__(self, settings: Settings) -> None:
@@ -45,8 +45,12 @@ class _Application(flask.Flask):
         """Answer a request if there is room for it."""
         return self._admission(environ, start_response, super().wsgi_app)
 
+    def watch(self) -> None:
+        """Have clients hung up on that take too long, for as long as the process lives."""
+        self._admission.watch()
 
-def create_app(settings: Settings | None = None) -> flask.Flask:
+
+def create_app(settings: Settings | None = None) -> Application:
     """Make the application; opens no connection until the first request.
 
     Args:
@@ -58,7 +62,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     if settings is None:
         settings = config.from_environ(os.environ)
         logs.configure(settings)
-    app = _Application(settings)
+    app = Application(settings)
     doorbell = Doorbell(settings)
     database = Database(settings, doorbell)
     door = Access(settings, database)
@@ -121,6 +125,17 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     api.register(app)
     dashboard.register(app)
     embed.register(app)
+    return app
+
+
+def start() -> Application:
+    """Make the application of a web process, by the environment, and watch its clients.
+
+    Raises:
+        ConfigError: the environment's settings are not usable.
+    """
+    app = create_app()
+    app.watch()
     return app
 
 

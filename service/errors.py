@@ -72,6 +72,10 @@ class TooLarge(HamgateError):
     """More bytes than are read."""
 
 
+class TooSlow(HamgateError):
+    """The body did not come within the time for it."""
+
+
 class Unsupported(HamgateError):
     """A media type or content coding that is not taken here."""
 

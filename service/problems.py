@@ -27,6 +27,7 @@ TABLE: dict[type[HamgateError], tuple[str, int, str]] = {
     errors.Forbidden: ("forbidden", 403, "Not allowed"),
     errors.Closed: ("closed", 403, "Comments are closed"),
     errors.NotFound: ("not-found", 404, "Not found"),
+    errors.TooSlow: ("too-slow", 408, "The body took too long"),
     errors.Stale: ("stale", 409, "It changed since you saw it"),
     errors.Duplicate: ("duplicate", 409, "External id taken"),
     errors.TooLarge: ("too-large", 413, "Too large"),
@@ -79,9 +80,10 @@ def describe(error: HamgateError) -> dict[str, Any]:
     return problem
 
 
-def outside(error: HamgateError, request_id: str) -> bytes:
-    """Give a refusal's body where Flask has not begun with the request."""
-    return _body(describe(error), request_id).encode()
+def outside(error: HamgateError, request_id: str) -> tuple[str, bytes]:
+    """Give a refusal's status line and body where Flask has not begun with the request."""
+    problem = describe(error)
+    return f"{problem['status']} {problem['title']}", _body(problem, request_id).encode()
 
 
 def invalid(error: ValidationError) -> errors.Invalid:

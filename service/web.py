@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
     gc.collect()
     gc.freeze()  # the collector leaves alone what the processes share
     Granian(
-        f"{app.__name__}:create_app",
+        f"{app.__name__}:start",
         factory=True,
         interface=Interfaces.WSGI,
         address=settings.host,

@@ -18,7 +18,8 @@ from tests.system import System
 
 pytestmark = pytest.mark.process
 
-# The server gives headers ten seconds (`service.web`); a busy machine may need longer.
+# The server gives headers ten seconds (`service.web`), and bodies as many (`service.bodies`); a
+# busy machine may need longer.
 _GENEROUS_SECONDS = 40.0
 
 _BODY = json.dumps(make_body()).encode()
@@ -31,6 +32,7 @@ _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _CHUNKS = b"%x\r\n%s\r\n0\r\n\r\n" % (len(_BODY), _BODY)
 # What an attacker hides in or behind a body, to be answered as a request of somebody else.
 _HIDDEN = b"GET /embed.js HTTP/1.1\r\nHost: x\r\n\r\n"
+_LONG = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
 _LAST = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
@@ -67,11 +69,25 @@ def web(
 
 @pytest.fixture(scope="module", autouse=True)
 def dawdlers(web: System) -> Iterator[dict[str, "Dawdler"]]:
-    """Clients that never end their headers; they wait while the other tests run."""
+    """Clients that never end what they send; they wait while the other tests run."""
+    begun = _POST + b"Content-Length: 30000\r\n\r\n{"
+    # All connections of an address that sends a body slowly may be ended; so each has its own.
     slow = {
+        "sends no body": Dawdler(web, begun, "127.0.0.2"),
+        "drips a body": Dawdler(web, begun, "127.0.0.3", drop=b" "),
+        "drips chunks": Dawdler(web, _POST + _CHUNKED + b"\r\n", "127.0.0.4", drop=b"1\r\n \r\n"),
+        "is told to go on and does not": Dawdler(
+            web,
+            _POST + b"Expect: 100-continue\r\nContent-Length: 30000\r\n\r\n",
+            "127.0.0.5",
+        ),
+        "drips a body after an answer": Dawdler(web, _HIDDEN + begun, "127.0.0.6", drop=b" "),
+        "drips a body and takes answers as slowly": Dawdler(
+            web, 3 * _LONG + begun, "127.0.0.7", drop=b" ", takes=200
+        ),
         "says nothing": Dawdler(web, b""),
         "begins and stops": Dawdler(web, b"GET /livez HTTP/1.1\r\nHost: x\r\n"),
-        "drips": Dawdler(web, b"GET /livez HTTP/1.1\r\n", drips=True),
+        "drips": Dawdler(web, b"GET /livez HTTP/1.1\r\n", drop=b"X: y\r\n"),
         "stays after an answer": Dawdler(web, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET"),
     }
     yield slow
@@ -241,14 +257,61 @@ def test_who_never_ends_their_headers_is_sent_away(
     assert dawdlers[who].sent_away_within(_GENEROUS_SECONDS)
 
 
-class Dawdler:
-    """A client that never ends its headers."""
+@pytest.mark.parametrize(
+    "who",
+    [
+        "sends no body",
+        "drips a body",
+        "drips chunks",
+        "is told to go on and does not",
+        "drips a body after an answer",
+    ],
+)
+def test_who_never_ends_their_body_is_told_so_and_sent_away(
+    dawdlers: dict[str, "Dawdler"], who: str
+) -> None:
+    assert dawdlers[who].sent_away_within(_GENEROUS_SECONDS)
+    assert re.findall(rb"HTTP/1\.1 ([2-5]\d\d) ", dawdlers[who].heard)[-1:] == [b"408"]
 
-    def __init__(self, system: System, sent: bytes, *, drips: bool = False) -> None:
-        self._drips = drips
+
+def test_taking_earlier_answers_slowly_gives_no_more_time_for_a_body(
+    dawdlers: dict[str, "Dawdler"],
+) -> None:
+    slow = dawdlers["drips a body and takes answers as slowly"]
+
+    assert slow.sent_away_within(_GENEROUS_SECONDS)
+
+
+def test_a_body_that_breaks_off_is_no_body(web: System) -> None:
+    with connect(web) as connection:
+        connection.sendall(_POST + b"Content-Length: %d\r\n\r\n" % (len(_BODY) + 1) + _BODY)
+        connection.shutdown(socket.SHUT_WR)
+
+        assert b" 400 " in connection.recv(65536).partition(b"\r\n")[0]
+
+
+class Dawdler:
+    """A client that never ends what it sends."""
+
+    def __init__(
+        self,
+        system: System,
+        sent: bytes,
+        address: str = "127.0.0.1",
+        *,
+        drop: bytes = b"",
+        takes: int = 65536,
+    ) -> None:
+        self._drop = drop
+        self._takes = takes
         self._gone = threading.Event()
         self._left = threading.Event()
-        self._connection = connect(system)
+        self.heard = b""
+        self._connection = socket.socket()
+        if takes < 65536:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        self._connection.bind((address, 0))
+        self._connection.connect(("127.0.0.1", system.port))
         self._connection.sendall(sent)
         self._connection.settimeout(0.5)
         self._thread = threading.Thread(target=self._dawdle, daemon=True)
@@ -265,10 +328,13 @@ class Dawdler:
     def _dawdle(self) -> None:
         while not self._left.is_set():
             try:
-                if self._drips:
-                    self._connection.sendall(b"X: y\r\n")
-                if not self._connection.recv(65536):
+                if self._drop:
+                    self._connection.sendall(self._drop)
+                heard = self._connection.recv(self._takes)
+                if not heard:
                     break
+                self.heard += heard
+                self._left.wait(0.2)  # whoever takes all at once would be done with it
             except TimeoutError:
                 continue
             except OSError:
