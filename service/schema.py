@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from psycopg import errors
 from sqlalchemy import Connection, Engine, inspect, text
@@ -24,12 +25,17 @@ from service.moderators.tables import Moderator
 
 log = logging.getLogger(__name__)
 
-# Any number will do, as long as no other use of this database takes the same (pg_advisory_lock).
-_LOCK = 7_242_002_021
+# Any numbers will do, as long as no other use of this database takes the same (pg_advisory_lock).
+_LOCK, _AHEAD_LOCK = 7_242_002_021, 7_242_002_022
 # Less than PostgreSQL's deadlock_timeout: whoever waits for us is never the one to be given up.
 _LOCK_MS = 500
 # What every comment's way writes, in its order; taken first, so that nobody is met half-way.
 _BUSY = ("comments", "decisions", "threads")
+# A building that was cut off leaves an index that is not used, and in the way of the next.
+_IS_HALF_MADE = """
+SELECT true FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+WHERE relname = :name AND NOT indisvalid AND pg_table_is_visible(pg_class.oid)
+"""
 _TRIES = 30
 _PAUSE_SECONDS = 1.0
 # Until the lock above is ours, and for statements that go through a large table.
@@ -56,6 +62,7 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
     try:
         for left in reversed(range(_TRIES)):
             try:
+                _build_ahead(engine, revision)
                 return _migrate(engine, revision)
             except Unavailable as error:
                 if not left or not _was_locked_out(error):
@@ -63,12 +70,51 @@ def migrate(settings: Settings, revision: str = "head") -> tuple[str | None, str
                 log.info("somebody uses what is to be changed; trying again, %d times more", left)
             time.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last try gives or raises")
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise ConfigError(
             f"{error}: not a revision of this version; a newer Hamgate may have made it"
         ) from error
     finally:
         engine.dispose()
+
+
+def _build_ahead(engine: Engine, revision: str) -> None:
+    """Build the indexes that the coming migrations name (`AHEAD`), while everybody writes on.
+
+    On a table of millions that takes a minute, for which `_migrate` would keep all others out.
+    SQLite has no such way; its migrations make them themselves, and find them made otherwise.
+    """
+    if engine.dialect.name != "postgresql" or _leads_down(revision):
+        return
+    ahead = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with unavailable(), ahead.connect() as connection:
+        there = _revision(connection)
+        scripts = ScriptDirectory.from_config(_config(connection))
+        coming = () if there is None else scripts.iterate_revisions(revision, there)
+        wanted = {
+            name: on
+            for script in coming
+            for name, on in getattr(script.module, "AHEAD", {}).items()
+        }
+        if not wanted:
+            return
+        for name, value in _PATIENCE:
+            connection.execute(text(f"SET {name} = {value}"))
+        # Asked for again and again: building waits for all who wait inside a statement, and one
+        # of these may be another migration that waits for this lock.
+        while not connection.scalar(text(f"SELECT pg_try_advisory_lock({_AHEAD_LOCK})")):
+            time.sleep(_PAUSE_SECONDS)
+        for name, on in wanted.items():
+            if connection.scalar(text(_IS_HALF_MADE), {"name": name}):
+                connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
+            log.info("building %s while the ledger is in use; this takes its time", name)
+            connection.execute(text(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {on}"))
+        connection.execute(text(f"SELECT pg_advisory_unlock({_AHEAD_LOCK})"))
+        connection.invalidate()  # its patience is for nobody else
+
+
+def _leads_down(revision: str) -> bool:
+    return revision == "base" or revision.startswith("-")
 
 
 def _migrate(engine: Engine, revision: str) -> tuple[str | None, str | None]:
@@ -84,7 +130,7 @@ def _migrate(engine: Engine, revision: str) -> tuple[str | None, str | None]:
                     connection.execute(text(f"LOCK TABLE {name} IN SHARE ROW EXCLUSIVE MODE"))
         before = _revision(connection)
         config = _config(connection)
-        if revision == "base" or revision.startswith("-"):
+        if _leads_down(revision):
             command.downgrade(config, revision)
         else:
             command.upgrade(config, revision)

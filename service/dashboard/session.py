@@ -117,13 +117,15 @@ def device(email: str) -> str | None:
 
 
 def csrf_token() -> str:
-    """Give a token for the forms of this page, bound to the session or to the browser.
+    """Give the token of all forms of this page, bound to the session or to the browser.
 
     Salted, so that it differs on each page and compression tells nothing of it (BREACH).
     """
-    salt = secrets.token_hex(8)
-    mac = here().access.mac(_CSRF, f"{salt}:{_bound_to() or _new_browser()}")
-    return f"{salt}.{mac}"
+    if "dashboard_csrf" not in flask.g:
+        salt = secrets.token_hex(8)
+        mac = here().access.mac(_CSRF, f"{salt}:{_bound_to() or _new_browser()}")
+        flask.g.dashboard_csrf = f"{salt}.{mac}"
+    return cast(str, flask.g.dashboard_csrf)
 
 
 def is_csrf_token(token: str) -> bool:

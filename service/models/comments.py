@@ -85,7 +85,7 @@ class Comment(Base):
         Index("ix_comments_site_id_status", "site_id", "status", "id"),
         Index("ix_comments_site_id", "site_id", "id"),
         Index("ix_comments_thread_id", "thread_id", "id"),
-        Index("ix_comments_site_id_email", "site_id", "email_normalised"),
+        Index("ix_comments_site_id_email_status", "site_id", "email_normalised", "status"),
         Index(
             "ix_comments_campaign_id",
             *("campaign_id", "email_normalised", "thread_id"),

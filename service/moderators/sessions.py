@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from service import text
 from service.db import Database, new_id, utc_now
-from service.moderators.accounts import Person, roles_of
-from service.moderators.tables import Moderator, SignedIn
+from service.moderators.accounts import Person, Role
+from service.moderators.tables import Membership, Moderator, SignedIn
 
 IDLE = timedelta(days=14)
 LONGEST = timedelta(days=90)
@@ -63,24 +63,32 @@ def session_of(database: Database, cookie: str, *, now: datetime | None = None) 
     """Tell whose session this cookie is, and note that they were here; `None` if nobody's."""
     now = now or utc_now()
     with database.reading() as session:
-        found = session.execute(
-            select(SignedIn, Moderator)
+        rows = session.execute(
+            select(
+                SignedIn.id.label("session_id"),
+                SignedIn.seen_at,
+                *(Moderator.id, Moderator.name, Moderator.email),
+                *(Membership.site_id, Membership.role),
+            )
             .join(Moderator, Moderator.id == SignedIn.moderator_id)
+            .outerjoin(Membership, Membership.moderator_id == Moderator.id)
             .where(
                 SignedIn.digest == digest_of(cookie),
                 SignedIn.seen_at > now - IDLE,
                 SignedIn.created_at > now - LONGEST,
                 Moderator.disabled_at.is_(None),
             )
-        ).first()
-        if found is None:
-            return None
-        row, moderator = found
-        roles = roles_of(session, moderator.id)
+        ).all()
+    if not rows:
+        return None
+    row = rows[0]
     if row.seen_at < now - _NOTED_EVERY:
         with database.transaction() as session:
-            session.execute(update(SignedIn).where(SignedIn.id == row.id).values(seen_at=now))
-    return Person(moderator.id, moderator.name, moderator.email, roles, row.id)
+            session.execute(
+                update(SignedIn).where(SignedIn.id == row.session_id).values(seen_at=now)
+            )
+    roles = {one.site_id: Role(one.role) for one in rows if one.site_id is not None}
+    return Person(row.id, row.name, row.email, roles, row.session_id)
 
 
 def sessions_of(

@@ -230,6 +230,23 @@ def test_a_change_waits_briefly_for_who_uses_a_table_and_is_tried_again(
     assert schema.is_current(empty)
 
 
+def test_an_index_whose_building_was_cut_off_is_built_anew(empty: Settings) -> None:
+    name = "ix_comments_site_id_email_status"
+    schema.migrate(empty, "0017")
+    _run(empty, f"CREATE INDEX {name} ON comments (site_id, email_normalised, status)")
+    if empty.database_url:  # as PostgreSQL leaves what it could not finish
+        half = f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
+        _run(empty, half)
+
+    schema.migrate(empty)
+
+    assert _differences(empty) == []
+    if empty.database_url:
+        with psycopg.connect(empty.database_url) as connection:
+            query = "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass"
+            assert connection.execute(query, [name]).fetchone() == (True,)
+
+
 def _differences(settings: Settings) -> list[object]:
     engine = make_engine(settings)
     with engine.connect() as connection:
