@@ -54,6 +54,7 @@ class Access:
         self.seals = Seals(settings.signing_key(), settings.previous_signing_key())
         self._database = database
         self._sites: Memory[SiteView] = Memory(_REMEMBER_SECONDS)
+        self._sites_by_id: Memory[SiteView] = Memory(_REMEMBER_SECONDS)
         self._keys: Memory[KeyView] = Memory(_REMEMBER_SECONDS)
 
     def site(self, slug: str) -> SiteView:
@@ -69,6 +70,10 @@ class Access:
 
         return self._sites.get(slug, look_up)
 
+    def known_site(self, slug: str) -> SiteView | None:
+        """Give the site with this slug if it was looked up a moment ago."""
+        return self._sites.known(slug)
+
     def site_by_id(self, site_id: str) -> SiteView:
         """Give the site with this id, which must be there."""
 
@@ -76,7 +81,7 @@ class Access:
             with self._database.reading() as session:
                 return sites.find_by_id(session, site_id)
 
-        return self._sites.get(site_id, look_up)
+        return self._sites_by_id.get(site_id, look_up)
 
     def key(self) -> KeyView | None:
         """Give the key of the current request, `None` if it has none.
@@ -206,15 +211,10 @@ def allow_origin(site: SiteView) -> bool:
     return True
 
 
-def say_origin(answer: flask.Response) -> None:
-    """Let the page read the answer, if its origin was allowed."""
-    origin = flask.g.get("allowed_origin")
-    if origin is not None:
-        answer.headers.add("Access-Control-Allow-Origin", origin)
-        answer.headers.add(
-            "Access-Control-Expose-Headers",
-            "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id",
-        )
+def allowed_origin() -> str | None:
+    """Give the Origin whose page may read the answer, if one was allowed to."""
+    origin: str | None = flask.g.get("allowed_origin")
+    return origin
 
 
 def client_address(

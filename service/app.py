@@ -1,9 +1,7 @@
 """The Flask application: puts the parts together and nothing else."""
 
 import gc
-import logging
 import os
-import time
 from collections.abc import Iterable
 from threading import Semaphore
 from typing import TYPE_CHECKING
@@ -11,29 +9,31 @@ from typing import TYPE_CHECKING
 import flask
 from flask import Response
 
-from service import access, api, config, dashboard, embed, limits, logs, metrics, problems
+from service import access, api, config, dashboard, embed, limits, logs, problems
 from service.access import Access
 from service.admission import Admission
+from service.answers import Asked
 from service.challenges import Challenges
 from service.config import Settings
-from service.db import Database, new_id
+from service.db import Database
 from service.here import Here
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
 from service.memory import Memory
-from service.renderings import Renderings
+from service.renderings import Rendering, Renderings
+from service.repeats import Repeats
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from service.openid import Provider
 
-log = logging.getLogger("service.web")
-
 
 class Application(flask.Flask):
-    """Flask behind the gate."""
+    """Flask behind the gate, before which readers are told what they were told already."""
+
+    repeats: Repeats
 
     def __init__(self, settings: Settings) -> None:
         super().__init__("service", static_folder=None)
@@ -42,7 +42,10 @@ class Application(flask.Flask):
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer a request if there is room for it."""
+        """Answer a request if it is known or there is room for it."""
+        known = self.repeats.answer(environ, start_response)
+        if known is not None:
+            return known
         return self._admission(environ, start_response, super().wsgi_app)
 
     def watch(self) -> None:
@@ -70,42 +73,26 @@ def create_app(settings: Settings | None = None) -> Application:
 
     @app.before_request
     def begin() -> None:
-        flask.g.request_id = new_id("req")
-        flask.g.began = time.perf_counter()
+        flask.g.asked = Asked(flask.request.method, flask.request.path)
+        flask.g.request_id = flask.g.asked.request_id
 
     @app.after_request
     def finish(answer: Response) -> Response:
-        headers = answer.headers
-        # Added, not set: that would look through all of them each time, and none is there yet.
-        headers.add("X-Request-Id", flask.g.request_id)
-        headers.add("X-Content-Type-Options", "nosniff")
-        for name, value in limits.headers(limits.counted()).items():
-            headers.add(name, value)
-        access.say_origin(answer)
-        seconds = time.perf_counter() - flask.g.began
-        route = flask.request.url_rule.rule if flask.request.url_rule else "none"
-        metrics.REQUESTS.labels(route, answer.status_code).inc()
-        metrics.SECONDS.labels(route).observe(seconds)
-        comment_id = flask.g.get("comment_id")
-        log.info(
-            "%s %s %d %.1f ms %s%s",
-            flask.request.method,
-            flask.request.path,
+        rule = flask.request.url_rule
+        carried = flask.g.asked.answered(
             answer.status_code,
-            seconds * 1000,
-            flask.g.request_id,
-            f" {comment_id}" if comment_id else "",
-            extra=logs.fields(
-                request=flask.g.request_id,
-                method=flask.request.method,
-                route=route,
-                status=answer.status_code,
-                ms=round(seconds * 1000, 1),
-                comment=comment_id,
-            ),
+            None if rule is None else rule.rule,
+            counts=limits.counted(),
+            allowed_origin=access.allowed_origin(),
+            comment_id=flask.g.get("comment_id"),
         )
+        for name, value in carried:
+            # Added, not set: that would look through all of them each time, and none is there yet.
+            answer.headers.add(name, value)
         return answer
 
+    threads: Memory[Rendering] = Memory(settings.reader_seconds)
+    app.repeats = Repeats(settings, door, limiter, threads)
     Here(
         settings=settings,
         doorbell=doorbell,
@@ -115,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Application:
         intake=Intake(database, limiter),
         challenges=Challenges(settings, doorbell),
         renderings=Renderings(),
-        threads=Memory(settings.reader_seconds),
+        threads=threads,
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     ).attach(app)

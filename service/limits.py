@@ -274,17 +274,26 @@ class Limits:
         Raises:
             RateLimited: the counter is full.
         """
-        subject = f"other:{self._address()}"
-        count = self._purses.spend(subject)
+        address = self._address()
+        count = self.spend_other(address)
         if count is not None:
             note([count])
             return
+        subject = _other(address)
         limit = self._settings.limit_other
         take = max(1, min(limit.amount // 100, _TAKE_MOST))
         self._hit([Counter("address", subject, limit, take)])
         if take > 1:
             note([self._purses.fill(subject, one, take) for one in counted()])
         refuse_if_full()
+
+    def spend_other(self, address: str) -> Count | None:
+        """Count a request as `hit_other` does, if that takes no round trip; `None` if it does.
+
+        Args:
+            address: what stands for the client's.
+        """
+        return self._purses.spend(_other(address))
 
 
 def note(counts: Sequence[Count]) -> None:
@@ -328,6 +337,10 @@ def headers(counts: Sequence[Count]) -> dict[str, str]:
         ),
         "RateLimit": f'"{tightest.name}";r={tightest.remaining};t={tightest.reset_seconds}',
     }
+
+
+def _other(address: str) -> str:
+    return f"other:{address}"
 
 
 def _key(counter: Counter) -> str:

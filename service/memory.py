@@ -33,3 +33,8 @@ class Memory(Generic[V]):
                 self._values.clear()
             self._values[key] = (now + self._seconds, value)
         return value
+
+    def known(self, key: Hashable) -> V | None:
+        """Give what is known under a key, `None` if nothing is."""
+        found = self._values.get(key)
+        return found[1] if found is not None and found[0] > time.monotonic() else None

@@ -59,8 +59,7 @@ def _admit() -> Response | None:
 @blueprint.after_request
 def _private(answer: Response) -> Response:
     answer.headers.setdefault("Cache-Control", "no-store")
-    vary = answer.headers.get("Vary")
-    answer.headers["Vary"] = f"{vary}, Origin" if vary else "Origin"
+    answer.headers.setdefault("Vary", "Origin")
     return answer
 
 

@@ -11,7 +11,7 @@ import flask
 from flask import Response
 from pydantic import Field
 
-from service import access, markdown, reading
+from service import access, answers, markdown, reading
 from service.api import parsing
 from service.api.openapi import operation
 from service.api.schemas import Answer, Blank, Body, Line, PageUrl, Request
@@ -187,17 +187,8 @@ def _render(thread: Mark, query: ThreadQuery) -> bytes:
 
 
 def _conditional(page: Rendering) -> Response:
-    packs = flask.request.accept_encodings["gzip"] > 0
-    tag = f"{page.digest}-gzip" if packs else page.digest
-    headers = [
-        ("ETag", f'"{tag}"'),
-        ("Cache-Control", "no-cache"),  # may be kept, and is asked for each time
-        ("Vary", "Accept-Encoding"),
-    ]
-    # Not `make_conditional`: that looks at ranges and dates too, which takes as long as the rest.
-    if flask.request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
-    if packs:
-        headers.append(("Content-Encoding", "gzip"))
-    content = page.packed if packs else page.plain
-    return Response(content, headers=headers, mimetype="application/json")
+    asked = flask.request.headers
+    status, headers, content = answers.conditional(
+        page, asked.get("Accept-Encoding", ""), asked.get("If-None-Match", "")
+    )
+    return Response(content, status, headers)

@@ -31,3 +31,13 @@ def test_what_a_look_up_raises_is_not_remembered() -> None:
     with pytest.raises(LookupError):
         memory.get("key", fail)
     assert memory.get("key", lambda: "found") == "found"
+
+
+def test_what_is_known_can_be_asked_without_looking_it_up() -> None:
+    memory, forgetful = Memory[str](60), Memory[str](0)
+
+    assert memory.known("key") is None
+    for one in (memory, forgetful):
+        one.get("key", lambda: "found")
+    assert memory.known("key") == "found"
+    assert forgetful.known("key") is None

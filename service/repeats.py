@@ -1,0 +1,68 @@
+"""Repeats: readers who ask for what was answered a moment ago, answered before Flask begins.
+
+The one rule: it says what `service.api.thread.show` would say, header by header, and knows nothing
+by itself. What is not in memory, or not counted on a limit yet, it leaves to the routes.
+
+Most of what a busy thread is asked is this, and Flask's context would be most of what it costs.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from service.access import Access, client_address, limit_subject
+from service.answers import Asked, conditional
+from service.config import Settings
+from service.limits import Limits
+from service.memory import Memory
+from service.renderings import Rendering
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_BEFORE, _BEHIND = "/api/v1/sites/", "/thread"
+_ROUTE = f"{_BEFORE}<site>{_BEHIND}"
+_LINES = {200: "200 OK", 304: "304 NOT MODIFIED"}
+
+
+class Repeats:
+    """Answers from what one process remembers."""
+
+    def __init__(
+        self, settings: Settings, access: Access, limits: Limits, threads: Memory[Rendering]
+    ) -> None:
+        self._proxies = settings.trusted_proxies
+        self._access = access
+        self._limits = limits
+        self._threads = threads
+
+    def answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes] | None:
+        """Answer a request; `None` if it is for somebody else to answer."""
+        path: str = environ["PATH_INFO"]
+        if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
+            return None
+        site = self._access.known_site(path[len(_BEFORE) : -len(_BEHIND)])
+        if site is None or environ["REQUEST_METHOD"] != "GET":
+            return None
+        page = self._threads.known((site.id, environ["QUERY_STRING"].encode("latin-1")))
+        if page is None:
+            return None
+        asked = Asked("GET", path)
+        count = self._limits.spend_other(limit_subject(self._client_address(environ)))
+        if count is None:
+            return None
+        status, headers, content = conditional(
+            page, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH", "")
+        )
+        origin = environ.get("HTTP_ORIGIN")
+        headers += asked.answered(
+            status,
+            _ROUTE,
+            counts=[count],
+            allowed_origin=origin if origin in site.origins else None,
+        )
+        start(_LINES[status], headers)
+        return [content]
+
+    def _client_address(self, environ: "WSGIEnvironment") -> str | None:
+        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+        return client_address(environ.get("REMOTE_ADDR"), [forwarded_for], self._proxies)
