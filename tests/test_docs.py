@@ -141,14 +141,36 @@ def test_every_module_is_named_in_its_packages_readme(package: str) -> None:
 
 
 def test_every_threat_has_tests_that_exist() -> None:
-    written = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    exist = set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
-    table = (ROOT / "SECURITY.md").read_text().partition("\n|---|---|---|\n")[2]
+    exist = named_in(ROOT / "tests")
 
-    for row in table.splitlines():
-        named = re.findall(r"`(test_\w+)`", row.split("|")[3])
-        assert named, row
-        assert set(named) <= exist, set(named) - exist
+    for threat, control, named in threats():
+        assert threat, named
+        assert control, threat
+        assert named, threat
+        assert named <= exist, (threat, named - exist)
+
+
+def test_every_test_of_security_is_of_a_threat() -> None:
+    named = {name for _, _, tests in threats() for name in tests}
+
+    assert named_in(ROOT / "tests" / "security") - named == set()
+
+
+def named_in(folder: Path) -> set[str]:
+    written = "\n".join(path.read_text() for path in folder.rglob("test_*.py"))
+    return set(re.findall(r"^(?:async )?def (test_\w+)", written, re.MULTILINE))
+
+
+def threats() -> list[tuple[str, str, set[str]]]:
+    """Give the table of SECURITY.md: threat, control, names of tests."""
+    table = (ROOT / "SECURITY.md").read_text().partition("\n|---|---|---|\n")[2]
+    rows = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()]
+
+    assert len(rows) > 20
+    return [
+        (threat, control, set(re.findall(r"`(test_\w+)`", tests)))
+        for _, threat, control, tests, _ in rows
+    ]
 
 
 def _is_command(name: str, known: set[str]) -> bool:

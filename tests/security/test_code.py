@@ -32,6 +32,24 @@ PLAIN_CHANCE = {
     "service/db.py": "ids, which are told to everybody: keys and receipts guard what they lead to",
     "service/webhooks/deliveries.py": "the jitter of a retry",
 }
+# Who opens connections at all, and whither. HTTP clients have a contract of their own.
+CONNECTS = {
+    "service/connections.py": "opens none: looks at those of clients",
+    "service/loopback.py": "this installation's own server",
+    "service/mail.py": "the operator's mail server",
+    "service/openid.py": "the operator's OpenID provider",
+    "service/up.py": "looks which ports of this machine are free",
+    "workers/delivery.py": "by `workers.outbound`",
+    "workers/outbound/__init__.py": "webhooks, past the guard",
+    "workers/outbound/network.py": "webhooks: the guard",
+}
+# What is compared as any text is, though its name sounds like a secret's.
+COMPARED = {
+    "classifier/store.py": "the SHA-256 of a file, which is beside it for everybody to read",
+    "service/backups/__init__.py": "marks of two secrets of the operator, for the operator",
+    "service/comments.py": "the digest of a request's body, which its sender knows",
+}
+_SOUNDS_SECRET = re.compile(r"(?:^|_)(?:secret|token|mac|digest|signature|password|receipt|state)$")
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "marshal", "shelve", "telnetlib", "ftplib", "xmlrpc"}
 NEVER_CALLED = {"eval", "exec", "compile", "__import__", "render_template_string", "mktemp"}
 SQL_TAKERS = {
@@ -47,7 +65,7 @@ SQL_TAKERS = {
 @functools.cache
 def nodes() -> list[tuple[str, ast.AST]]:
     """Give every node of our code that a rule below looks at, and where it stands."""
-    wanted = (ast.Call, ast.Import, ast.ImportFrom)
+    wanted = (ast.Call, ast.Compare, ast.Import, ast.ImportFrom)
     return [
         (name, node)
         for name, tree in modules()
@@ -170,11 +188,69 @@ def test_what_nobody_may_guess_is_not_drawn_by_plain_chance() -> None:
     assert drawn == PLAIN_CHANCE.keys()
 
 
+def test_only_few_open_connections() -> None:
+    openers = {"socket", "asyncio", "smtplib", "urllib.request"}
+
+    found = {
+        name
+        for name, node in nodes()
+        if isinstance(node, ast.Import | ast.ImportFrom) and openers & set(_modules_of(node))
+    }
+
+    assert found == CONNECTS.keys()
+
+
+def test_no_secret_is_compared_in_a_time_that_tells_of_it() -> None:
+    """What the database compares is looked up by an index: of digests, which tell nothing."""
+    found = {
+        name
+        for name, node in nodes()
+        if isinstance(node, ast.Compare)
+        and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
+        and not any(
+            isinstance(side, ast.Constant) or _first_name(side)[:1].isupper()
+            for side in (node.left, *node.comparators)
+        )
+        and any(
+            _SOUNDS_SECRET.search(_last_name(side).lower())
+            for side in (node.left, *node.comparators)
+        )
+    }
+
+    assert found == COMPARED.keys()
+
+
+def test_nothing_swallows_whatever_went_wrong() -> None:
+    """Ruff finds bare handlers (`BLE`, `S110`), but not the same in a `with`."""
+    swallowed = [
+        f"{name}:{call.lineno}"
+        for name, call, called in calls()
+        if called == "suppress"
+        and any(_last_name(one) in ("Exception", "BaseException") for one in call.args)
+    ]
+
+    assert swallowed == []
+
+
 def _modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         return [node.module or ""]
     return [alias.name for alias in node.names]
 
 
-def _last_name(called: ast.expr) -> str:
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+def _last_name(named: ast.expr) -> str:
+    """Give the last name of `a.b`, `a.b(…)` or `a["b"]`; empty if it has none."""
+    match named:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case ast.Call(func=inner):
+            return _last_name(inner)
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+    return ""
+
+
+def _first_name(named: ast.expr) -> str:
+    while isinstance(named, ast.Attribute):
+        named = named.value
+    return named.id if isinstance(named, ast.Name) else ""
