@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test debian bench chaos fuzz pictures lock sbom clean help
+.PHONY: run test debian bench chaos fuzz scan pictures lock sbom clean help
 
 help:            ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -37,6 +37,14 @@ chaos: $(VENV)/.dev     ## break everything again and again, and look what holds
 
 fuzz: $(VENV)/.dev      ## schemathesis over the API of a running server (half a minute; needs uv)
 	$(BIN)/python -m tests.fuzz
+
+# In an environment of its own, since it wants older versions of what we use. Nothing is sent anywhere.
+SEMGREP = uvx --quiet --from semgrep==1.185.0 semgrep scan --metrics off --disable-version-check
+FLOWS = tests/security/flows
+
+scan:            ## follow what strangers send through the code, with semgrep (half a minute; needs uv)
+	$(SEMGREP) --quiet --test $(FLOWS)
+	$(SEMGREP) --quiet --error --config $(FLOWS)/strangers.yaml service workers classifier
 
 PICTURES := overview queue objections campaign second-looks comment comments history policy model \
             version webhooks webhook people account sites
