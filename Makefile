@@ -35,8 +35,12 @@ chaos: $(VENV)/.dev     ## break everything again and again, and look what holds
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos --each-point --comments 2000
 
-fuzz: $(VENV)/.dev      ## schemathesis over the API of a running server (half a minute; needs uv)
+# atheris runs in an environment that is laid over ours for the time.
+GUIDED = VIRTUAL_ENV=$(CURDIR)/$(VENV) uv run --quiet --active --no-project --with atheris==3.0.0
+
+fuzz: $(VENV)/.dev      ## schemathesis over a running server, atheris on parsers (minutes; needs uv)
 	$(BIN)/python -m tests.fuzz
+	$(GUIDED) python -m tests.guided
 
 # In an environment of its own, since it wants older versions of what we use. Nothing is sent anywhere.
 SEMGREP = uvx --quiet --from semgrep==1.185.0 semgrep scan --metrics off --disable-version-check

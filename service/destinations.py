@@ -25,12 +25,12 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Letters spelt out: with re.IGNORECASE, U+017F is an s. Nothing that two parsers could read in
 # two ways (user names, backslashes, spaces, controls, a fragment) has a place in it.
 _PATH = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*"
-_QUERY = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*"
+_QUERY = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})+"
 _URL = re.compile(
     r"([Hh][Tt][Tt][Pp][Ss]?)://"
     r"(\[[0-9A-Fa-f:.]{2,45}\]|[^\x00-\x20\x7f\"#%/:<>?@\[\\\]^`{|}]{1,255})"
     r"(?::([1-9][0-9]{0,4}))?"
-    rf"((?:/{_PATH})?(?:\?{_QUERY})?)"
+    rf"((?:/{_PATH})?(?:\?{_QUERY})?)\??"  # an empty query is none
 )
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # What resolvers and inet_aton(3) take for (part of) a number: 127.1, 0x7f.1, 2130706433.

@@ -1,5 +1,6 @@
 """Documents that cannot lie: what they name exists, and what exists is named."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from service.config import Settings
 from service.events import MEANINGS, EventType
 from service.policy import RULES, Policy
 from service.webhooks.schedule import PAUSES_SECONDS
+from tests import guided
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -154,6 +156,14 @@ def test_every_test_of_security_is_of_a_threat() -> None:
     named = {name for _, _, tests in threats() for name in tests}
 
     assert named_in(ROOT / "tests" / "security") - named == set()
+
+
+@pytest.mark.parametrize("target", guided.TARGETS)
+def test_what_atheris_fuzzes_is_a_test_of_properties(target: str) -> None:
+    module, name = guided.TARGETS[target]
+
+    test = getattr(importlib.import_module(f"tests.{module}"), name)
+    assert hasattr(test, "hypothesis")
 
 
 def named_in(folder: Path) -> set[str]:

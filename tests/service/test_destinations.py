@@ -46,6 +46,8 @@ def why_not(url: str, settings: Settings = DEFAULT) -> str:
         ("HTTPS://Example.COM:443", "https://example.com/"),
         ("https://example.com.", "https://example.com/"),
         ("https://example.com?a=b", "https://example.com/?a=b"),
+        ("https://example.com/?", "https://example.com/"),
+        ("https://example.com/a??", None),
         ("https://example.com:8443/a/../b;c=d,e?f=%20&g=h/i?j", None),
         ("https://example.com:80/", None),
         ("https://hooks.slack.com/services/T0/B0/x-_~!$&'()*+,;=:@y", None),
