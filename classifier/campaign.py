@@ -91,6 +91,14 @@ def sketches(folded: Sequence[Folded]) -> list[Sketch]:
     return found
 
 
+def bands_of(mins: bytes) -> tuple[int, ...]:
+    """Return the bands of a sketch of which the mins alone were kept."""
+    if not mins:
+        return ()
+    numbers = np.frombuffer(mins, dtype="<u4").astype(np.uint64)
+    return tuple(_bands(numbers[None, :])[0].tolist())
+
+
 def likeness(one: Sketch, other: Sketch) -> float:
     """Estimate which share of the word triples of two texts they have in common, 0 to 1."""
     if not one.mins or not other.mins:

@@ -5,29 +5,17 @@ hundred-thousandth. A comment is compared with the first of a campaign only, and
 sources are counted as they come, never again.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Row,
-    bindparam,
-    func,
-    insert,
-    literal,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Row, delete, select, tuple_
 from sqlalchemy.orm import Session
 
-from service.db import insert_into, new_id, utc_now
+from service.bulk import any_of, inserting, updating
+from service.db import new_id, utc_now
 from service.models import BANDS, CAMPAIGNS, COMMENTS
-from service.scoring import Sketch, is_echo
+from service.scoring import Sketch, bands_of, is_echo
 
 Source = tuple[str, str]
 
@@ -58,13 +46,11 @@ class Place:
     """Where a comment belongs.
 
     Attributes:
-        comment_id: the comment.
         group: its campaign; `None` for a text too short to tell.
         echoes: in how many other places, or under how many other e-mail addresses, nearly the
             same was said before.
     """
 
-    comment_id: str
     group: Group | None
     echoes: int
 
@@ -91,67 +77,60 @@ def look_up(session: Session, rows: Sequence[Row[Any]], sketches: Sequence[Sketc
     places = []
     for row, group in zip(rows, found, strict=True):
         if group is None:
-            places.append(Place(row.id, None, 0))
+            places.append(Place(None, 0))
             continue
         source = (row.email_normalised, row.thread_id)
         if source not in group.seen:
             group.seen.add(source)
             group.sources += 1
             group.added += 1
-        places.append(Place(row.id, group, group.sources - 1))
+        places.append(Place(group, group.sources - 1))
     return places
 
 
 def keep(session: Session, places: Sequence[Place]) -> None:
-    """Store what `look_up` found, in the transaction that records the decisions."""
+    """Store the campaigns that `look_up` found, in the transaction that records the decisions.
+
+    Which of them a comment belongs to stands on its ballot.
+    """
     connection = session.connection()
     groups = {place.group.id: place.group for place in places if place.group is not None}
-    if not groups:
-        return
     fresh = [group for group in groups.values() if group.is_new]
-    grown = [group for group in groups.values() if not group.is_new and group.added]
-    if fresh:
-        now = utc_now()
-        connection.execute(
-            insert(CAMPAIGNS),
-            [
-                {"id": g.id, "mins": g.sketch.mins, "sources": g.sources, "first_at": now}
-                for g in fresh
-            ],
-        )
-        # In the order of the bands: two workers then wait for each other one way only.
-        bands = sorted((band, group.id) for group in fresh for band in group.sketch.bands)
-        connection.execute(
-            insert_into(connection, BANDS).on_conflict_do_nothing(),
-            [{"band": band, "campaign_id": campaign_id} for band, campaign_id in bands],
-        )
-    if grown:
-        connection.execute(
-            _GROW,
-            [
-                {"b_id": group.id, "b_added": group.added}
-                for group in sorted(grown, key=lambda group: group.id)
-            ],
-        )
-    connection.execute(
-        _JOIN,
+    now = utc_now()
+    _BEGIN(
+        connection,
         [
-            {"b_id": place.comment_id, "b_campaign": place.group.id, "b_echoes": place.echoes}
-            for place in places
-            if place.group is not None
+            {"id": group.id, "mins": group.sketch.mins, "sources": group.sources, "first_at": now}
+            for group in fresh
         ],
+    )
+    # In the order of the bands: two workers then wait for each other one way only.
+    bands = sorted((band, group.id) for group in fresh for band in group.sketch.bands)
+    _MAKE_FOUND(connection, [{"band": band, "campaign_id": of} for band, of in bands])
+    grown = sorted(group.id for group in groups.values() if not group.is_new and group.added)
+    _GROW(connection, [{"id": key, "sources": groups[key].added} for key in grown])
+
+
+def forget(session: Session, campaign_ids: Sequence[str]) -> None:
+    """Delete campaigns, and what they are found by."""
+    connection = session.connection()
+    gone = connection.execute(
+        delete(CAMPAIGNS)
+        .where(any_of(connection, CAMPAIGNS.c.id, campaign_ids))
+        .returning(CAMPAIGNS.c.id, CAMPAIGNS.c.mins)
+    ).all()
+    bands = {band for row in gone for band in bands_of(bytes(row.mins))}
+    connection.execute(
+        delete(BANDS).where(
+            any_of(connection, BANDS.c.band, bands), BANDS.c.campaign_id.in_([r.id for r in gone])
+        )
     )
 
 
-_GROW = (
-    update(CAMPAIGNS)
-    .where(CAMPAIGNS.c.id == bindparam("b_id"))
-    .values(sources=CAMPAIGNS.c.sources + bindparam("b_added"))
-)
-_JOIN = (
-    update(COMMENTS)
-    .where(COMMENTS.c.id == bindparam("b_id"))
-    .values(campaign_id=bindparam("b_campaign"), echoes=bindparam("b_echoes"))
+_BEGIN = inserting(CAMPAIGNS)
+_MAKE_FOUND = inserting(BANDS, where_missing=True)
+_GROW = updating(
+    CAMPAIGNS, ("sources",), lambda given: {"sources": CAMPAIGNS.c.sources + given["sources"]}
 )
 
 
@@ -159,10 +138,11 @@ def _stored(session: Session, bands: set[int]) -> dict[int, Group]:
     """Give the campaigns that have any of these bands, by band."""
     if not bands:
         return {}
-    rows = session.execute(
+    connection = session.connection()
+    rows = connection.execute(
         select(BANDS.c.band, CAMPAIGNS.c.id, CAMPAIGNS.c.mins, CAMPAIGNS.c.sources)
         .join(CAMPAIGNS, CAMPAIGNS.c.id == BANDS.c.campaign_id)
-        .where(_is_any_of(session, bands))
+        .where(any_of(connection, BANDS.c.band, bands))
     )
     groups: dict[str, Group] = {}
     by_band: dict[int, Group] = {}
@@ -171,17 +151,6 @@ def _stored(session: Session, bands: set[int]) -> dict[int, Group]:
             groups[campaign_id] = Group(campaign_id, Sketch(bytes(mins), ()), sources, is_new=False)
         by_band[band] = groups[campaign_id]
     return by_band
-
-
-def _is_any_of(session: Session, bands: set[int]) -> ColumnElement[bool]:
-    """The condition that a band is one of many, as one parameter.
-
-    As 1,500 parameters it took longer to write the statement than to answer it.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        return BANDS.c.band == func.any(literal(list(bands), postgresql.ARRAY(BigInteger)))
-    listed = func.json_each(json.dumps(list(bands))).table_valued("value")
-    return BANDS.c.band.in_(select(listed.c.value))
 
 
 def _mark_known(session: Session, rows: Sequence[Row[Any]], groups: Sequence[Group | None]) -> None:

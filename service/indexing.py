@@ -12,10 +12,12 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.orm import Session
 
 from service import terms
-from service.db import insert_into, made_at
+from service.bulk import any_of, inserting
+from service.db import made_at
 from service.models import COMMENTS, ENTRIES, FILL
 
 _FILL_MOST = 500
+_ENTER = inserting(ENTRIES, "comment_id", "words", where_missing=True)
 
 
 def enter(connection: Connection, comment_ids: Sequence[str]) -> None:
@@ -27,7 +29,7 @@ def enter(connection: Connection, comment_ids: Sequence[str]) -> None:
             COMMENTS.c.name,
             COMMENTS.c.email,
             COMMENTS.c.body,
-        ).where(COMMENTS.c.id.in_(comment_ids))
+        ).where(any_of(connection, COMMENTS.c.id, comment_ids))
     )
     entries = [
         {
@@ -36,8 +38,7 @@ def enter(connection: Connection, comment_ids: Sequence[str]) -> None:
         }
         for row in rows
     ]
-    if entries:
-        connection.execute(insert_into(connection, ENTRIES).on_conflict_do_nothing(), entries)
+    _ENTER(connection, entries)
 
 
 def site_term(site_id: str) -> str:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import func, null, select, update
 from sqlalchemy.orm import Session
 
 from service import forgetting, indexing, tallies
-from service.db import UtcDateTime, db_now, new_id, tally_of, utc_now
+from service.bulk import any_of, inserting, updating
+from service.db import db_now, new_id, tally_of, utc_now
 from service.errors import HamgateError, NotFound, Stale
 from service.models import (
     AUTHOR_ACTOR,
@@ -50,6 +51,8 @@ class Ballot:
         act_id: what was done in one go, and can be undone in one go, bears the same; `None` for
             a machine's.
         undoes: the decision that this one takes back.
+        campaign_id: the near-duplicates that were found beside the decision, if it looked for any.
+        echoes: how many; `None` where it did not look.
     """
 
     comment_id: str
@@ -63,6 +66,8 @@ class Ballot:
     clues: tuple[Mapping[str, Any], ...] = ()
     act_id: str | None = None
     undoes: str | None = None
+    campaign_id: str | None = None
+    echoes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def record(
     current = _lock(session, [ballot.comment_id for ballot in ballots], site_id)
     outcome: list[DecisionView | HamgateError] = []
     rows: list[dict[str, Any]] = []
+    changes: dict[str, dict[str, Any]] = {}
     unread = [one for one, found in current.items() if found.due]
     for ballot in ballots:
         found = current.get(ballot.comment_id)
@@ -129,25 +135,22 @@ def record(
         }
         rows.append(row)
         outcome.append(_view(row))
+        changes[ballot.comment_id] = {
+            "id": ballot.comment_id,
+            "status": ballot.status,
+            "version": found.version + 1,
+            "decision_id": row["id"],
+            "queue_at": queue_time(found.created_at, ballot.score),
+            "campaign_id": ballot.campaign_id,
+            "echoes": ballot.echoes,
+        }
         current[ballot.comment_id] = replace(
             found, status=ballot.status, version=found.version + 1, due=False
         )
     if rows:
         connection = session.connection()
-        connection.execute(insert(DECISIONS), rows)
-        connection.execute(
-            _SET_STATUS,
-            [
-                {
-                    "b_id": row["comment_id"],
-                    "b_version": row["comment_version"] + 1,
-                    "b_status": row["status"],
-                    "b_decision": row["id"],
-                    "b_queue_at": queue_time(current[row["comment_id"]].created_at, row["score"]),
-                }
-                for row in rows
-            ],
-        )
+        _APPEND(connection, rows)
+        _CHANGE(connection, list(changes.values()))
         indexing.enter(connection, [one for one in unread if not current[one].due])
         _mark_threads(session, rows, current)
         _answer_objections(session, rows)
@@ -260,23 +263,27 @@ def overdue_seconds(session: Session) -> float | None:
     return None if row is None else float((row[1] - row[0]).total_seconds())
 
 
-_SET_STATUS = (
-    update(COMMENTS)
-    .where(COMMENTS.c.id == bindparam("b_id"))
-    .values(
-        status=bindparam("b_status"),
-        version=bindparam("b_version"),
-        decision_id=bindparam("b_decision"),
-        queue_at=func.coalesce(COMMENTS.c.queue_at, bindparam("b_queue_at", type_=UtcDateTime())),
-        classify_at=None,
-    )
+_APPEND = inserting(DECISIONS)
+_CHANGE = updating(
+    COMMENTS,
+    ("status", "version", "decision_id", "queue_at", "campaign_id", "echoes"),
+    lambda given: {
+        "status": given["status"],
+        "version": given["version"],
+        "decision_id": given["decision_id"],
+        "queue_at": func.coalesce(COMMENTS.c.queue_at, given["queue_at"]),
+        "campaign_id": func.coalesce(given["campaign_id"], COMMENTS.c.campaign_id),
+        "echoes": func.coalesce(given["echoes"], COMMENTS.c.echoes),
+        "classify_at": null(),
+    },
 )
-
-
-_MARK_THREAD = (
-    update(THREADS)
-    .where(THREADS.c.id == bindparam("b_id"))
-    .values(version=THREADS.c.version + 1, approved=THREADS.c.approved + bindparam("b_shift"))
+_MARK_THREAD = updating(
+    THREADS,
+    ("approved",),
+    lambda given: {
+        "version": THREADS.c.version + 1,
+        "approved": THREADS.c.approved + given["approved"],
+    },
 )
 
 
@@ -309,7 +316,7 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
             Comment.classify_at.is_not(None),
             forgetting.has_text(),
         )
-        .where(Comment.id.in_(ids))
+        .where(any_of(session.connection(), COMMENTS.c.id, ids))
         .order_by(Comment.id)
         .with_for_update()
     )
@@ -329,11 +336,10 @@ def _mark_threads(
         before, after = (status is Status.APPROVED for status in (row["old_status"], row["status"]))
         if before is not after:
             shifts[current[row["comment_id"]].thread_id] += after - before
-    if shifts:
-        session.connection().execute(
-            _MARK_THREAD,
-            [{"b_id": thread_id, "b_shift": shift} for thread_id, shift in sorted(shifts.items())],
-        )
+    _MARK_THREAD(
+        session.connection(),
+        [{"id": thread_id, "approved": shift} for thread_id, shift in sorted(shifts.items())],
+    )
 
 
 def _answer_objections(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

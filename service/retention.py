@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, Select, and_, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from service import forgetting, previews
+from service import campaigns, forgetting, previews
 from service.config import Settings
 from service.db import Database, first_id, insert_into, made_at, utc_now
 from service.models import (
@@ -254,9 +254,7 @@ def _campaigns(age: timedelta) -> Callable[[str, datetime], Select[Any]]:
 
 
 def _forget_campaigns(session: Session, rows: Rows) -> None:
-    session.execute(
-        delete(CAMPAIGNS).where(CAMPAIGNS.c.id.in_([row.id for row in rows if not row.is_alive]))
-    )
+    campaigns.forget(session, [row.id for row in rows if not row.is_alive])
 
 
 def _personal(age: timedelta) -> Callable[[str, datetime], Select[Any]]:

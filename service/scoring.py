@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from classifier import BUILTIN, Content, Example, Label, Model, Verdict, load
 from classifier.budget import Budget, Outlook, Thresholds, outlook, thresholds
-from classifier.campaign import Sketch, is_echo, sketches
+from classifier.campaign import Sketch, bands_of, is_echo, sketches
 from classifier.errors import ModelError, TrainingDataError
 from classifier.normalise import Folded, fold
 from classifier.tuning import Tuning
@@ -36,6 +36,7 @@ __all__ = [
     "TrainingDataError",
     "Tuning",
     "Verdict",
+    "bands_of",
     "is_echo",
     "outlook",
     "probability",

@@ -16,6 +16,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
 from service import campaigns, judging, logs, moderation, policy, shadows, tallies
+from service.campaigns import Place
 from service.config import Settings
 from service.db import Database, db_now, tally_of
 from service.errors import HamgateError, Unavailable
@@ -140,7 +141,8 @@ def drain_batch(
     seconds = time.monotonic() - began
     silent = _ask_shadows(scorer, cases, books)
     ballots = [
-        _ballot(row, judgement) for row, judgement in zip(sound, judgements, strict=True)
+        _ballot(row, judgement, place)
+        for row, judgement, place in zip(sound, judgements, places, strict=True)
     ] + [_ballot(row, Judgement(policy.CLASSIFIER_ERROR, None, None)) for row in failed]
     with database.transaction() as session:
         outcome = moderation.record(session, ballots)
@@ -237,7 +239,7 @@ def _ask_shadows(
     ]
 
 
-def _ballot(row: Row[Any], judgement: Judgement) -> Ballot:
+def _ballot(row: Row[Any], judgement: Judgement, place: Place | None = None) -> Ballot:
     ruling, verdict = judgement.ruling, judgement.verdict
     return Ballot(
         comment_id=row.id,
@@ -254,4 +256,6 @@ def _ballot(row: Row[Any], judgement: Judgement) -> Ballot:
             {"label": clue.label, "weight": round(clue.weight, 3), "kind": clue.kind}
             for clue in verdict.clues
         ),
+        campaign_id=place.group.id if place and place.group else None,
+        echoes=place.echoes if place else None,
     )

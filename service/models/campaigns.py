@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, Table
+from sqlalchemy import BigInteger, LargeBinary, Table
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db import Base, UtcDateTime
@@ -26,14 +26,16 @@ class Campaign(Base):
 
 
 class CampaignBand(Base):
-    """A key by which a campaign is found again; the first campaign to have a key keeps it."""
+    """A key by which a campaign is found again; the first campaign to have a key keeps it.
+
+    There are six for each comment, so nothing but the key is kept in order or checked: it follows
+    from the campaign's `mins`, and goes with it (`campaigns.forget`).
+    """
 
     __tablename__ = "campaign_bands"
 
     band: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    campaign_id: Mapped[str] = mapped_column(
-        Id, ForeignKey("campaigns.id", ondelete="CASCADE"), index=True
-    )
+    campaign_id: Mapped[str] = mapped_column(Id)
 
 
 # For statements that bypass the ORM where every comment pays for it.

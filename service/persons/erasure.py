@@ -16,7 +16,16 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from service import changes, confirmations, events, forgetting, moderation, moderators, versions
+from service import (
+    campaigns,
+    changes,
+    confirmations,
+    events,
+    forgetting,
+    moderation,
+    moderators,
+    versions,
+)
 from service.changes import OPERATOR
 from service.db import Database, utc_now
 from service.errors import HamgateError
@@ -107,7 +116,7 @@ def erase(
 
 def _forget_comments(session: Session, ids: Sequence[str]) -> None:
     connection = session.connection()
-    campaigns = session.scalars(
+    joined = session.scalars(
         select(COMMENTS.c.campaign_id)
         .where(COMMENTS.c.id.in_(ids), COMMENTS.c.campaign_id.is_not(None))
         .distinct()
@@ -125,7 +134,8 @@ def _forget_comments(session: Session, ids: Sequence[str]) -> None:
     session.execute(delete(CONFIRMATIONS).where(CONFIRMATIONS.c.comment_id.in_(ids)))
     session.execute(delete(SHADOW_RULINGS).where(SHADOW_RULINGS.c.comment_id.in_(ids)))
     member = select(COMMENTS.c.id).where(COMMENTS.c.campaign_id == CAMPAIGNS.c.id).exists()
-    session.execute(delete(CAMPAIGNS).where(CAMPAIGNS.c.id.in_(campaigns), ~member))
+    empty = select(CAMPAIGNS.c.id).where(CAMPAIGNS.c.id.in_(joined), ~member)
+    campaigns.forget(session, session.scalars(empty).all())
     rows = session.execute(
         select(COMMENTS.c.id, COMMENTS.c.version).where(
             COMMENTS.c.id.in_(ids), COMMENTS.c.status != Status.DELETED

@@ -5,11 +5,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from service import campaigns, moderation
 from service.config import Settings
 from service.db import Database
-from service.models import BANDS, CAMPAIGNS, Comment
+from service.errors import Stale
+from service.models import BANDS, CAMPAIGNS, POLICY_ACTOR, Comment
+from service.moderation import Ballot
+from service.policy import Status
 from service.scoring import Scorer
-from tests.cast import make_comment, make_comments, make_site, odd_talk
+from tests.cast import decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 
 PRAISE = "what a wonderful article about gardens, I will come back and read more of your posts"
@@ -110,6 +114,50 @@ def test_echoes_reach_the_score(make_settings: Callable[..., Settings], scorer: 
 
     assert scores[-1] > scores[0]
     database.close()
+
+
+def test_a_campaign_that_is_forgotten_is_not_found_again(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    for body in (PRAISE, *odd_talk(1, spam=False)):
+        make_comments(database, site, [body])
+        classification.drain(database, scorer, settings)
+    forgotten, other = (campaign for campaign, _ in members(database))
+    assert forgotten is not None
+
+    with database.transaction() as session:
+        campaigns.forget(session, [forgotten, "cpn_unknown"])
+
+    with database.reading() as session:
+        assert session.scalars(select(CAMPAIGNS.c.id)).all() == [other]
+        assert set(session.scalars(select(BANDS.c.campaign_id))) == {other}
+    make_comments(database, site, [PRAISE], email_normalised="other@example.org")
+    classification.drain(database, scorer, settings)
+    assert members(database)[-1][0] not in (forgotten, None)
+    assert members(database)[-1][1] == 0
+
+
+def test_a_comment_that_a_person_decided_meanwhile_joins_nothing(
+    database: Database, scorer: Scorer, settings: Settings
+) -> None:
+    site = make_site(database)
+    make_comments(database, site, [PRAISE])
+    with database.transaction() as session:
+        (row,) = classification.claim(session, 1, 10)
+        sketches = scorer.sketches(scorer.fold([row.body]))
+        (place,) = campaigns.look_up(session, [row], sketches)
+    decide(database, [row.id], Status.REJECTED)
+
+    with database.transaction() as session:
+        assert place.group is not None
+        ballot = Ballot(
+            *(row.id, row.version, Status.APPROVED, POLICY_ACTOR, ""), campaign_id=place.group.id
+        )
+        (outcome,) = moderation.record(session, [ballot])
+
+    assert isinstance(outcome, Stale)
+    assert members(database) == [(None, 0)]
 
 
 def test_a_campaign_costs_no_more_rows_as_it_grows(
