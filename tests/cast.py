@@ -119,14 +119,22 @@ def faults(answer: TestResponse) -> dict[str, str]:
 
 
 def wait_until(
-    true: Callable[[], object], within_seconds: float, otherwise: str | Callable[[], str] = ""
+    true: Callable[[], object],
+    within_seconds: float = 40,
+    otherwise: str | Callable[[], str] = "it did not come about in time",
 ) -> None:
-    """Wait until something is true; the test fails with what is said otherwise if it never is."""
+    """Wait until something is true; the test fails with what is said otherwise if it never is.
+
+    Asks often at first and then ever less, so that what comes at once costs no time and what takes
+    long no work.
+    """
     deadline = time.monotonic() + within_seconds
+    pause_seconds = 0.001
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(otherwise() if callable(otherwise) else otherwise)
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, 0.1)
 
 
 _TALK = """

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ import pytest
 
 from service.config import Settings
 from service.db import Database
-from tests.cast import HAM, ORIGIN, make_body, make_endpoint, make_site, open_ledger
+from tests.cast import HAM, ORIGIN, make_body, make_endpoint, make_site, open_ledger, wait_until
 from tests.receivers import Receiver, answering, receiving
 from tests.system import Answer, System
 
 pytestmark = pytest.mark.process
 
 _COMMENTS = "/api/v1/sites/blog/comments"
-_LONG_SECONDS = 30.0
 
 
 @dataclass
@@ -65,7 +63,7 @@ def traced(make_settings: Callable[..., Settings], tmp_path: Path) -> Iterator[T
 def test_one_grep_finds_a_comments_way_from_its_request_to_its_webhooks(traced: Traced) -> None:
     answer = _submit(traced)
     comment = answer.json["id"]
-    until(lambda: len(_attempts(traced, comment)) == 2)  # submitted, approved
+    wait_until(lambda: len(_attempts(traced, comment)) == 2)  # submitted, approved
 
     found = traced.lines(comment)
 
@@ -104,7 +102,7 @@ def test_what_workers_did_is_in_the_metrics_of_the_web_server(traced: Traced) ->
             )
         ) and bool(re.search(r'hamgate_scored_total\{model="\d{8}-\w+"\} 1.0', metrics))
 
-    until(counted)
+    wait_until(counted)
 
 
 def _submit(traced: Traced) -> Answer:
@@ -117,10 +115,3 @@ def _listen(database: Database, receiver: Receiver) -> None:
 
 def _attempts(traced: Traced, comment: str) -> list[dict[str, Any]]:
     return [line for line in traced.lines(comment) if "attempt" in line]
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _LONG_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

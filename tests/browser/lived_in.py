@@ -4,7 +4,6 @@ All of it is made up. The running worker decides; then the week is spread over i
 """
 
 import random
-import time
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -33,7 +32,7 @@ from service.sites import SiteView
 from service.storms import Evidence
 from service.webhooks import deliveries, endpoints, outbox
 from service.webhooks.deliveries import Outcome
-from tests.cast import make_submission
+from tests.cast import make_submission, wait_until
 
 SLUG = "allotment"
 _AGAIN = 0.5
@@ -192,16 +191,16 @@ def _submit(database: Database, site: SiteView, bodies: list[str]) -> list[str]:
         assert isinstance(accepted, comments.Accepted)
         ids.append(accepted.id)
     database.doorbell.ring(Job.CLASSIFY)
-    deadline = time.monotonic() + 30
     waiting = select(COMMENTS.c.id).where(
         COMMENTS.c.id.in_(ids), COMMENTS.c.classify_at.is_not(None)
     )
-    while True:
+
+    def decided() -> bool:
         with database.reading() as session:
-            if session.scalars(waiting).first() is None:
-                return ids
-        assert time.monotonic() < deadline, "the worker did not decide in time"
-        time.sleep(0.05)
+            return session.scalars(waiting).first() is None
+
+    wait_until(decided, otherwise="the worker did not decide in time")
+    return ids
 
 
 def _decide_some(

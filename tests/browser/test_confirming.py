@@ -1,7 +1,6 @@
 """An author confirms an address, and the browser in which they did is known from then on."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,7 +11,7 @@ from service import schema, sites
 from service.config import Settings
 from service.policy import Policy, Status
 from tests.browser.visiting import Visitor, World, serving
-from tests.cast import decide, decisions_by_comment, make_site, open_ledger
+from tests.cast import decide, decisions_by_comment, make_site, open_ledger, wait_until
 from tests.conftest import Valkey
 from tests.mailserver import MailServer, serving_mail
 from tests.system import running
@@ -20,7 +19,6 @@ from tests.system import running
 pytestmark = pytest.mark.process
 
 _PUBLIC = "http://comments.example.net"
-_MAIL_SECONDS = 30
 _PATIENCE_MS = 20_000  # for what a worker has to do first
 
 
@@ -64,10 +62,7 @@ def world(
 
 def link_in_mail(server: MailServer) -> str:
     """Wait for the mail and give the link in it that confirms."""
-    deadline = time.monotonic() + _MAIL_SECONDS
-    while not server.taken:
-        assert time.monotonic() < deadline, "no mail came"
-        time.sleep(0.05)
+    wait_until(lambda: server.taken, otherwise="no mail came")
     found = re.search(rf"{_PUBLIC}\S*/confirmation\?\S+", server.taken[-1].get_content())
     assert found is not None
     return found[0]

@@ -1,7 +1,6 @@
 """The dashboard in a real browser: a queue cleared by keys, undo, conflicts, campaigns, pages."""
 
 import re
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from service.jobs import Job
 from service.models import Decision
 from service.policy import Policy, Status
 from tests.browser.conftest import Dashboard, Watched
-from tests.cast import SPAM, decide, make_comments, odd_talk, status_of
+from tests.cast import SPAM, decide, make_comments, odd_talk, status_of, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -39,10 +38,7 @@ def waiting(dashboard: Dashboard, bodies: list[str]) -> list[str]:
     """Have comments wait in the queue, and give their ids."""
     ids = make_comments(dashboard.database, dashboard.site, bodies)
     dashboard.database.doorbell.ring(Job.CLASSIFY)
-    deadline = time.monotonic() + 15
-    while not all(is_classified(dashboard, one) for one in ids):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: all(is_classified(dashboard, one) for one in ids))
     return ids
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ import pytest
 
 from service.admission import rank_of, site_of
 from service.gate import LINE_FOR_EACH_PLACE, Gate, Overloaded, Rank
+from tests.cast import wait_until
 
 _LONG_SECONDS = 20.0
 
@@ -29,7 +30,7 @@ class Crowd:
         thread = threading.Thread(target=self._visit, args=(name, rank, site))
         thread.start()
         self._threads.append(thread)
-        until(lambda: self._arrived() > before)
+        wait_until(lambda: self._arrived() > before)
 
     def end(self) -> None:
         for thread in self._threads:
@@ -46,13 +47,6 @@ class Crowd:
             return
         self.admitted.append(name)
         self.gate.leave(rank, site)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _LONG_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from service.app import create_app
 from service.sites import Scope, find
-from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, post
+from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, post, wait_until
 from tests.conftest import Valkey, database_of
 
 MakeApp = Callable[..., flask.Flask]
@@ -206,7 +206,7 @@ def test_a_window_that_is_over_starts_anew(make_app: MakeApp) -> None:
     app = _open(make_app, HAMGATE_LIMIT_ADDRESS="1/second")
     assert post(app.test_client(), make_body()).status_code == 202
 
-    _until(lambda: post(app.test_client(), make_body()).status_code == 202)
+    wait_until(lambda: post(app.test_client(), make_body()).status_code == 202)
 
 
 def test_an_answer_says_what_is_left(make_app: MakeApp) -> None:
@@ -284,7 +284,7 @@ def test_redis_that_comes_back_counts_again(make_app: MakeApp, own_valkey: Valke
         assert post(app.test_client(), make_body()).status_code == 202
         return bool(redis.Redis.from_url(own_valkey.url).keys("hamgate:limit:address:*"))
 
-    _until(is_counted_in_redis)
+    wait_until(is_counted_in_redis)
 
 
 def test_redis_without_memory_is_as_good_as_none(make_app: MakeApp, own_valkey: Valkey) -> None:
@@ -343,10 +343,3 @@ def _post_with_key(app: flask.Flask, key: str, **changes: str) -> TestResponse:
     return app.test_client().post(
         "/api/v1/sites/blog/comments", json=make_body(**changes), headers=bearer(key)
     )
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

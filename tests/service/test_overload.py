@@ -4,7 +4,6 @@ import contextlib
 import socket
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from sqlalchemy import func, select
 from service.config import Settings
 from service.db import Database
 from service.models import COMMENTS
-from tests.cast import HAM, ORIGIN, make_body, make_site, open_ledger
+from tests.cast import HAM, ORIGIN, make_body, make_site, open_ledger, wait_until
 from tests.system import Answer, System
 
 pytestmark = pytest.mark.process
@@ -93,14 +92,14 @@ def test_with_a_stuck_ledger_the_excess_is_told_at_once_and_nothing_accepted_is_
     crowd = Crowd(system)
     with stuck(settings):
         crowd.submit(10 * _PLACES)
-        until(lambda: crowd.refused)
+        wait_until(lambda: crowd.refused)
 
         assert system.request("GET", "/livez").status == 200
         assert system.request("GET", "/readyz").status == 200
         signed_in = {"Cookie": "hamgate=whoever"}
         assert system.request("GET", "/dashboard/sign-in", headers=signed_in).status == 200
         assert system.request("GET", "/embed.js").status == 200
-        until(lambda: len(crowd.answers) >= 9 * _PLACES)
+        wait_until(lambda: len(crowd.answers) >= 9 * _PLACES)
     crowd.end()
 
     for answer in crowd.refused:
@@ -129,20 +128,13 @@ def test_clients_that_send_nothing_or_drip_hold_up_no_probe_and_no_reader(
                     f"POST {_COMMENTS} HTTP/1.1\r\nHost: x\r\nOrigin: {ORIGIN}\r\n"
                     "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{".encode()
                 )
-        until(lambda: submit(system).status == 503)
+        wait_until(lambda: submit(system).status == 503)
 
         assert system.request("GET", "/livez").status == 200
         assert system.request("GET", "/readyz").status == 200
         assert system.request("GET", "/embed.js").status == 200
 
-    until(lambda: submit(system).status == 202)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _LONG_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: submit(system).status == 202)
 
 
 @contextlib.contextmanager

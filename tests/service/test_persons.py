@@ -5,7 +5,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +53,7 @@ from tests.cast import (
     make_key,
     make_site,
     open_ledger,
+    wait_until,
 )
 from tests.conftest import Valkey
 from tests.service.conftest import Ended
@@ -431,15 +431,13 @@ def _redis(valkey: Valkey) -> str:
 
 
 def _wait_for(database: Database, ids: list[str]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def decided_and_told() -> bool:
         with database.reading() as session:
             decided = session.scalars(select(DECISIONS.c.comment_id)).all()
             told = session.scalars(select(EVENTS.c.comment_id)).all()
-        if set(ids) <= set(decided) and set(ids) <= set(told):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the comments were not decided")
+        return set(ids) <= set(decided) and set(ids) <= set(told)
+
+    wait_until(decided_and_told, otherwise="the comments were not decided")
 
 
 def _site(database: Database) -> sites.SiteView:

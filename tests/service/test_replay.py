@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from service.loopback import NotRunning
 from service.replay import report, rows
 from service.replay.report import Labelled
 from service.replay.rows import BadFileError
-from tests.cast import HAM, SPAM, make_site, open_ledger
+from tests.cast import HAM, SPAM, make_site, open_ledger, wait_until
 from tests.conftest import Valkey
 from tests.service.conftest import Ended
 from tests.system import System, free_port, running
@@ -344,10 +343,3 @@ def test_a_key_that_is_revoked_meanwhile_ends_it(served: Served, tmp_path: Path)
     assert program.returncode == 1
     assert "this key has been revoked" in said
     assert "Traceback" not in said
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)

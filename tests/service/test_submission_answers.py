@@ -25,6 +25,7 @@ from tests.cast import (
     make_body,
     make_site,
     post,
+    wait_until,
 )
 from tests.conftest import Door, database_of
 from workers import classification
@@ -223,7 +224,7 @@ def test_a_ledger_that_goes_away_while_waiting_does_not_turn_a_202_into_a_503(
         target=lambda: answers.append(post(client, make_body(), Prefer="wait=5"))
     )
     waiting.start()
-    _until(lambda: _count(database) == 1)
+    wait_until(lambda: _count(database) == 1)
 
     if database.engine.dialect.name == "sqlite":
         with database.transaction() as session:
@@ -270,13 +271,6 @@ def _draining(database: Database, scorer: Scorer, settings: Settings) -> Iterato
     finally:
         ended.set()
         worker.join()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _count(database: Database) -> int:

@@ -14,15 +14,11 @@ import pytest
 
 from service import supervision
 from service.supervision import Child, Supervisor
+from tests.cast import wait_until
+
+pytestmark = pytest.mark.process
 
 _PATIENCE_SECONDS = 15
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)
 
 
 def sleep() -> None:

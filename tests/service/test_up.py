@@ -11,15 +11,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from tests.cast import wait_until
 from tests.system import free_port
 
 pytestmark = pytest.mark.process
@@ -152,13 +152,6 @@ def send(command: str) -> dict[str, Any]:
     with contextlib.closing(connection):
         connection.request("POST", url.path, body, headers)
         return json.loads(connection.getresponse().read())  # type: ignore[no-any-return]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture

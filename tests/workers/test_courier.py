@@ -25,12 +25,21 @@ from service.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
 from service.policy import Policy, Status
 from service.sites import SiteView
 from service.webhooks import endpoints
-from tests.cast import HAM, decide, make_comment, make_comments, make_endpoint, make_site
+from tests.cast import (
+    HAM,
+    decide,
+    make_comment,
+    make_comments,
+    make_endpoint,
+    make_site,
+    wait_until,
+)
 from tests.couriers import OPEN, Forsaken, courier
 from tests.receivers import WAYS, Peer, Request, Torture, answering, receiving
 
+pytestmark = pytest.mark.process
+
 SUBMITTED = [EventType.COMMENT_SUBMITTED]
-_PATIENCE_SECONDS = 30
 _KILLS = 50  # a hundred on both databases together
 
 
@@ -62,13 +71,6 @@ def attempts(database: Database) -> list[Any]:
         return list(session.execute(select(ATTEMPTS).order_by(ATTEMPTS.c.id)))
 
 
-def until(reached: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
 def make_due(database: Database) -> None:
     """Let the time pass until everything is due again."""
     with database.transaction() as session:
@@ -91,7 +93,7 @@ def test_what_happened_arrives_signed_and_is_noted(
         _, secret = make_endpoint(database, site, url=receiver.url(), events=SUBMITTED)
         comment_id = make_comment(database, site)
         with courier(settings):
-            until(all_tried(database))
+            wait_until(all_tried(database))
 
     (request,) = receiver.requests
     told = json.loads(request.body)
@@ -127,7 +129,7 @@ def test_a_receiver_that_is_busy_is_left_alone_for_as_long_as_it_asks(
         make_endpoint(database, site, url=receiver.url(), events=SUBMITTED)
         make_comment(database, site)
         with courier(settings):
-            until(all_tried(database))
+            wait_until(all_tried(database))
 
     (row,) = rows(database)
     assert 2900 < (row.due_at - utc_now()).total_seconds() <= 3000
@@ -140,7 +142,7 @@ def test_a_receiver_that_is_gone_is_not_asked_again(
         make_endpoint(database, site, url=receiver.url(), events=SUBMITTED)
         make_comment(database, site)
         with courier(settings):
-            until(lambda: rows(database)[0].status != DeliveryStatus.WAITING)
+            wait_until(lambda: rows(database)[0].status != DeliveryStatus.WAITING)
             make_comment(database, site, body="another")
             time.sleep(0.5)
 
@@ -159,7 +161,7 @@ def test_what_is_told_of_one_comment_arrives_in_its_order(
         for status in (Status.APPROVED, Status.SPAM, Status.REJECTED, Status.APPROVED):
             decide(database, ids, status)
         with courier(settings):
-            until(all_tried(database))
+            wait_until(all_tried(database))
 
     told = [json.loads(request.body) for request in sorted(receiver.requests, key=lambda r: r.at)]
     assert len(told) == 50
@@ -181,7 +183,7 @@ def test_a_fault_of_ours_ends_like_any_other_failure_and_stops_nobody(
             )
         make_comment(database, site)
         with courier(settings):
-            until(all_tried(database))
+            wait_until(all_tried(database))
 
     found = {row.endpoint_id == broken: (row.status, row.reason) for row in rows(database)}
     assert found[False][0] != DeliveryStatus.WAITING
@@ -210,7 +212,7 @@ def test_who_fails_is_served_one_at_a_time_and_who_succeeds_eight(
         make_endpoint(database, site, url=bad.url(), events=SUBMITTED)
         make_comments(database, site, [f"{HAM} {n}" for n in range(60)])
         with courier(settings):
-            until(all_tried(database))
+            wait_until(all_tried(database))
 
     assert most["500 No"] == 1
     assert 2 <= most["200 OK"] <= 8
@@ -225,7 +227,9 @@ def test_a_ledger_that_is_away_for_moments_loses_nothing(
         make_endpoint(database, site, url=receiver.url(), events=SUBMITTED)
         wanted = make_comments(database, site, [f"{HAM} {n}" for n in range(6)])
         with courier(settings, lease=1, kind=Forsaken):
-            until(lambda: all(row.status == DeliveryStatus.DELIVERED for row in rows(database)))
+            wait_until(
+                lambda: all(row.status == DeliveryStatus.DELIVERED for row in rows(database))
+            )
 
     told = {json.loads(request.body)["data"]["comment"]["id"] for request in receiver.requests}
     assert told == set(wanted)
@@ -249,8 +253,10 @@ def test_torture_is_noted_as_it_was_and_holds_up_nobody(
                 comment_id = make_comment(database, well, body=f"{HAM} {number}")
                 sent[comment_id] = time.monotonic()
                 time.sleep(0.02)
-            until(lambda: len(good.requests) == 100)
-            until(lambda: all(row.attempts > 1 or _is_noted(row) for row in rows(database)), 60)
+            wait_until(lambda: len(good.requests) == 100)
+            wait_until(
+                lambda: all(row.attempts > 1 or _is_noted(row) for row in rows(database)), 60
+            )
 
     took = sorted(
         request.at - sent[json.loads(request.body)["data"]["comment"]["id"]]
@@ -330,7 +336,7 @@ def test_a_courier_that_is_killed_again_and_again_loses_nothing(
             return all(row.status != DeliveryStatus.WAITING for row in rows(database))
 
         with courier(settings):
-            until(ended, 60)
+            wait_until(ended, 60)
 
     assert Counter(code for _, code in ends) == {str(-signal.SIGKILL): _KILLS}
     assert len({step for step, _ in ends}) == 5

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +15,7 @@ from service.models import ATTEMPTS, DELIVERIES
 from service.policy import Policy, Status
 from service.sites import SiteView
 from service.webhooks import deliveries, endpoints
-from tests.cast import decide, make_comment, make_endpoint, make_site, open_ledger
+from tests.cast import decide, make_comment, make_endpoint, make_site, open_ledger, wait_until
 from tests.couriers import OPEN, courier
 from tests.receivers import Peer, answering, receiving
 from workers.delivery import AT_ONCE_EACH
@@ -35,13 +34,6 @@ def site(database: Database) -> SiteView:
     return made
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def statuses(database: Database) -> list[str]:
     with database.reading() as session:
         return list(session.scalars(select(DELIVERIES.c.status).order_by(DELIVERIES.c.id)))
@@ -54,7 +46,7 @@ def test_what_happens_reaches_the_receiver_signed(
         _, secret = make_endpoint(database, site, url=receiver.url())
         comment_id = make_comment(database, site)
         decide(database, [comment_id], Status.APPROVED, "policy")
-        wait_for(lambda: statuses(database) == ["delivered", "delivered"])
+        wait_until(lambda: statuses(database) == ["delivered", "delivered"])
 
         told = [
             Webhook(secret).verify(request.body, request.headers) for request in receiver.requests
@@ -77,11 +69,11 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(
     with receiving(first_no) as receiver, courier(settings):
         _, secret = make_endpoint(database, site, url=receiver.url())
         make_comment(database, site)
-        wait_for(lambda: len(receiver.requests) == 1)
-        wait_for(lambda: _failed_once(database))
+        wait_until(lambda: len(receiver.requests) == 1)
+        wait_until(lambda: _failed_once(database))
         with database.transaction() as session:  # five seconds later
             session.execute(update(DELIVERIES).values(due_at=utc_now()))
-        wait_for(lambda: statuses(database) == ["delivered"])
+        wait_until(lambda: statuses(database) == ["delivered"])
         first, second = receiver.requests
 
     assert first.body == second.body
@@ -111,7 +103,7 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(
         healthy_id, _ = make_endpoint(database, site, url=healthy.url())
         for _ in range(3 * AT_ONCE_EACH):
             make_comment(database, site)
-        wait_for(lambda: len(healthy.requests) == 3 * AT_ONCE_EACH, seconds=8)
+        wait_until(lambda: len(healthy.requests) == 3 * AT_ONCE_EACH, within_seconds=8)
         with database.reading() as session:
             left = session.scalars(
                 select(DELIVERIES.c.status).where(
@@ -133,7 +125,7 @@ def test_an_address_that_became_private_is_not_called(
     with receiving(answering("200 OK")) as receiver, courier(strict):
         make_endpoint(database, site, url=receiver.url())
         make_comment(database, site)
-        wait_for(lambda: _ended_attempts(database) == 1)
+        wait_until(lambda: _ended_attempts(database) == 1)
 
         assert receiver.accepted == 0
     with database.reading() as session:
@@ -179,7 +171,7 @@ def test_one_that_died_leaves_its_delivery_to_the_next(
             claim = deliveries.claim(session, endpoint_id, 0.5)
         assert claim is not None
         with courier(settings):
-            wait_for(lambda: statuses(database) == ["delivered"])
+            wait_until(lambda: statuses(database) == ["delivered"])
 
     (request,) = receiver.requests
     assert request.headers["webhook-id"] == claim.event_id
@@ -195,7 +187,7 @@ def test_a_disabled_endpoint_hears_nothing(
         with database.transaction() as session:
             endpoints.change(session, site.id, endpoint_id, check=str, actor="op", enabled=False)
         make_comment(database, site)
-        wait_for(lambda: len(receiver.requests) == 2)  # that the other is disabled, and a comment
+        wait_until(lambda: len(receiver.requests) == 2)  # that the other is disabled, and a comment
 
     assert {request.head.split(" ")[1] for request in receiver.requests} == {"/other"}
     assert other_id != endpoint_id

@@ -30,9 +30,12 @@ from tests.cast import (
     make_submission,
     open_ledger,
     status_of,
+    wait_until,
 )
 from tests.conftest import Valkey
 from workers import classification, context, sweeper
+
+pytestmark = pytest.mark.process
 
 _DEADLINE_SECONDS = 30
 
@@ -311,10 +314,8 @@ def work_until_decided(
 
 
 def wait_until_overdue(database: Database, seconds: float) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    def overdue() -> bool:
         with database.reading() as session:
-            if (moderation.overdue_seconds(session) or 0) >= seconds:
-                return
-        time.sleep(0.05)
-    raise AssertionError("nothing became overdue")
+            return (moderation.overdue_seconds(session) or 0) >= seconds
+
+    wait_until(overdue, otherwise="nothing became overdue")
