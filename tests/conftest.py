@@ -48,6 +48,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files so that two cores have work to the end.
+
+    Those that start processes mostly wait: each goes beside one that mostly computes, and none is
+    begun last, when there is nothing left to go beside it.
+    """
+    processes = {item.path for item in items if item.get_closest_marker("process")}
+    waiting: dict[Path, list[pytest.Item]] = {}
+    computing: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        kind = waiting if item.path in processes else computing
+        kind.setdefault(item.path, []).append(item)
+    longest_first = sorted(computing.values(), key=len, reverse=True)
+    items.clear()
+    for one, other in itertools.zip_longest(waiting.values(), longest_first, fillvalue=()):
+        items += [*one, *other]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_kind" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--database")

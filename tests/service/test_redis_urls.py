@@ -24,6 +24,8 @@ from service.jobs import Doorbell, Job
 from tests.conftest import Valkey
 from tests.system import free_port
 
+pytestmark = pytest.mark.process
+
 _FOLLOWS_WITHIN_SECONDS = 30
 
 
