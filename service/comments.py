@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, insert, or_, select
 from sqlalchemy.orm import Session
 
 from service import text
@@ -229,12 +229,17 @@ def _view(row: Row[*tuple[Any, ...]]) -> CommentView:
     return CommentView(**values)
 
 
+# Built once, as what is asked with each group that comes in.
+_KNOWN_THREADS = select(THREADS.c.id, THREADS.c.closed).where(
+    THREADS.c.id.in_(bindparam("ids", expanding=True))
+)
+_INSERT = insert(COMMENTS).values(classify_at=db_now())
+
+
 def _ensure_threads(connection: Connection, submissions: Sequence[Submission]) -> set[str]:
     """Make the threads that are missing and give the ids of the closed ones."""
     wanted = {submission.thread_id: submission for submission in submissions}
-    rows = connection.execute(
-        select(THREADS.c.id, THREADS.c.closed).where(THREADS.c.id.in_(wanted))
-    )
+    rows = connection.execute(_KNOWN_THREADS, {"ids": list(wanted)})
     known: dict[str, bool] = {row[0]: row[1] for row in rows}
     missing = sorted(wanted.keys() - known.keys())
     if missing:
@@ -319,7 +324,7 @@ def _insert(connection: Connection, fresh: dict[str, Submission]) -> set[str]:
     if any(_unique_by(s) != ("", "") for s in fresh.values()):
         return _insert_ignoring(connection, COMMENTS, rows)
     if rows:
-        connection.execute(insert(COMMENTS).values(classify_at=db_now()), rows)
+        connection.execute(_INSERT, rows)
     return set(fresh)
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from service import events
 from service.events import EventType
@@ -44,22 +44,31 @@ class Content:
     address: str | None
 
 
+# Built once: it is asked with each group of comments that comes in.
+_LISTENING = (
+    select(
+        ENDPOINTS.c.id,
+        ENDPOINTS.c.site_id,
+        ENDPOINTS.c.events,
+        ENDPOINTS.c.wants_personal,
+        ENDPOINTS.c.is_full,
+        SITES.c.slug,
+        SITES.c.policy,
+    )
+    .join(SITES, SITES.c.id == ENDPOINTS.c.site_id)
+    .where(
+        ENDPOINTS.c.site_id.in_(bindparam("site_ids", expanding=True)),
+        ENDPOINTS.c.disabled_at.is_(None),
+    )
+    .order_by(ENDPOINTS.c.id)
+)
+
+
 def read_audiences(connection: Connection, site_ids: set[str]) -> dict[str, Audience]:
     """Give the sites among these that have endpoints in service."""
-    rows = connection.execute(
-        select(
-            ENDPOINTS.c.id,
-            ENDPOINTS.c.site_id,
-            ENDPOINTS.c.events,
-            ENDPOINTS.c.wants_personal,
-            ENDPOINTS.c.is_full,
-            SITES.c.slug,
-            SITES.c.policy,
-        )
-        .join(SITES, SITES.c.id == ENDPOINTS.c.site_id)
-        .where(ENDPOINTS.c.site_id.in_(site_ids), ENDPOINTS.c.disabled_at.is_(None))
-        .order_by(ENDPOINTS.c.id)
-    ).all()
+    if not site_ids:
+        return {}
+    rows = connection.execute(_LISTENING, {"site_ids": sorted(site_ids)}).all()
     listeners: defaultdict[str, list[Listener]] = defaultdict(list)
     for row in rows:
         listeners[row.site_id].append(
