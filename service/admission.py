@@ -33,7 +33,7 @@ _SESSION = "hamgate="
 _TELL_SECONDS = 1.0
 # For each place in the gate: threads that read bodies, which may take its sender's time, and
 # threads that nobody can hold, for probes and refusals.
-_READING_FOR_EACH_PLACE = 2
+_READING_FOR_EACH_PLACE = 1
 _FREE_THREADS = 8
 
 

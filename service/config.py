@@ -88,7 +88,7 @@ class Settings(BaseModel):
         description="Networks that may read /metrics.",
     )
     web_processes: int = Field(2, ge=1, le=64, description="Web server processes.")
-    web_threads: int = Field(20, ge=2, le=256, description="Requests a process works on at once.")
+    web_threads: int = Field(40, ge=2, le=256, description="Requests a process works on at once.")
     web_wait_seconds: float = Field(1.0, gt=0, le=30, description="Longest wait in line; then 503.")
     web_backlog: int = Field(1024, ge=2, le=16_384, description="Connections a process may hold.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or JSON.")

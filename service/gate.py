@@ -17,7 +17,7 @@ from enum import IntEnum
 from service.errors import Unavailable
 
 # The line holds so many requests for each place: some tenths of a second's work.
-LINE_FOR_EACH_PLACE = 4
+LINE_FOR_EACH_PLACE = 2
 
 
 class Rank(IntEnum):
