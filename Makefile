@@ -73,15 +73,13 @@ clean:           ## remove what the targets made; the data in .hamgate stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Debian keeps ensurepip in a package of its own, so the environment is made without pip and
-# filled from outside. The project itself is installed last, from the locked build back end. Modules
-# are compiled when they are first imported: to compile all 6,400 is two fifths of the CPU that
-# installing takes, and most are never imported.
+# filled from outside. The project itself is installed last, from the locked build back end.
 $(BIN)/python:
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 COMPILE = uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
           --no-header --no-annotate --no-emit-index-url
-INSTALL = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet --no-compile
+INSTALL = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements.lock
