@@ -33,6 +33,8 @@ from workers import context
 log = logging.getLogger(__name__)
 
 STRIKES = 3
+# A killed worker leaves a whole batch to be tried again; one by one is a transaction for each.
+_FEW = 16
 WARM_UP = Content(body="Thank you, the second step was what I had missed.", author_name="Ada")
 _TOLD_TOGETHER = 12
 # Jobs end after this long and ring again, so that a fresh fork takes over: its memory is new.
@@ -108,8 +110,8 @@ def drain_batch(
 ) -> int:
     """Claim, score, decide and record one batch.
 
-    A comment on its second or third attempt is alone in its batch: if it is what broke the
-    first, it cannot take others with it again.
+    A comment on its second attempt is among few in its batch, on its third it is alone: if it is
+    what broke the others, it takes only few with it again, and nobody a third time.
 
     Args:
         database: the ledger.
@@ -194,9 +196,30 @@ _CLAIMED = (*judging.COLUMNS, COMMENTS.c.version, COMMENTS.c.classify_attempts)
 
 
 def claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
-    """Lease what is due: first what was never tried, many at once; else one that failed."""
-    fresh = _claim_where(session, COMMENTS.c.classify_attempts == 0, most, lease_seconds)
-    return fresh or _claim_where(session, COMMENTS.c.classify_attempts > 0, 1, lease_seconds)
+    """Lease what is due: first what was never tried, many at once; else few that failed once."""
+    attempts = COMMENTS.c.classify_attempts
+    return (
+        _claim_where(session, attempts == 0, most, lease_seconds)
+        or _claim_where(session, attempts == 1, min(most, _FEW), lease_seconds)
+        or _claim_where(session, attempts > 1, 1, lease_seconds)
+    )
+
+
+def put_right(database: Database, lease_seconds: int) -> int:
+    """Make due what is due later than any lease lasts, and give how many comments that were.
+
+    It was written when the database's clock was ahead of what it is now, and would wait until the
+    clock comes there again.
+    """
+    put_off = COMMENTS.c.classify_at > db_now(lease_seconds)
+    with database.reading() as session:
+        if session.scalar(select(COMMENTS.c.id).where(put_off).limit(1)) is None:
+            return 0
+    with database.transaction() as session:
+        rows = session.connection().execute(
+            update(COMMENTS).where(put_off).values(classify_at=db_now()).returning(COMMENTS.c.id)
+        )
+        return len(rows.all())
 
 
 def _claim_where(

@@ -19,6 +19,9 @@ from workers import classification, context
 
 log = logging.getLogger(__name__)
 
+# Between a child that was killed and the next one, so that what dies before it has claimed anything
+# does not keep a core busy.
+MOURNING_SECONDS = 0.1
 # Due for so long, a comment's bell was lost; and for so long, nobody who hears it works.
 _RING_AFTER_SECONDS = 0.5
 _RESCUE_AFTER_SECONDS = 3.0
@@ -35,11 +38,14 @@ def run() -> None:
     here = context.current()
     look_at = watch_at = beat_at = time.monotonic()
     while True:
+        pause = here.settings.sweep_seconds
         if time.monotonic() >= beat_at:
             beat_at = time.monotonic() + _BEAT_SECONDS
             pulse.beat(here.settings)
         try:
-            sweep(here.database)
+            put_clock_right(here)
+            if not sweep(here.database):
+                pause = min(pause, MOURNING_SECONDS)
             fill_index(here.database)
             look_for_mail(here)
             if time.monotonic() >= watch_at:
@@ -52,24 +58,36 @@ def run() -> None:
                 look_for_labels(here)
         except Unavailable as error:
             log.warning("the sweeper cannot look: %s", error)
-        time.sleep(here.settings.sweep_seconds)
+        time.sleep(pause)
 
 
-def sweep(database: Database) -> None:
-    """Ring for what is overdue; drain it in a child of our own if ringing does not help."""
+def sweep(database: Database) -> bool:
+    """Ring for what is overdue; drain it in a child of our own if ringing does not help.
+
+    Returns:
+        Whether that went well; `False` if the child was killed, and others may wait behind what
+        killed it.
+    """
     with database.reading() as session:
         overdue = moderation.overdue_seconds(session)
     if overdue is None or overdue < _RING_AFTER_SECONDS:
-        return
+        return True
     rung = database.doorbell.ring(Job.CLASSIFY)
     helps = rung and overdue < _RESCUE_AFTER_SECONDS
     tally = Tally()
     tally.count(tallies.RESCUES, "rang" if helps else "worked")
     database.doorbell.tally(tally.take())
     if helps:
-        return
+        return True
     log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
-    _in_child()
+    return _in_child()
+
+
+def put_clock_right(here: context.Context) -> None:
+    """Have what a clock that was ahead put off be due, and say so."""
+    count = classification.put_right(here.database, here.settings.classify_lease_seconds)
+    if count:
+        log.warning("the database's clock was put back; %d comments it had put off are due", count)
 
 
 def watch_for_storms(database: Database) -> None:
@@ -118,7 +136,8 @@ def look_for_mail(here: context.Context) -> None:
         here.database.doorbell.ring(Job.MAIL)
 
 
-def _in_child() -> None:
+def _in_child() -> bool:
+    """Classify, and say whether nothing killed it."""
     # In a child, because the comment at the head may be one that kills whoever scores it.
     pid = os.fork()
     if pid == 0:
@@ -130,4 +149,4 @@ def _in_child() -> None:
             log.warning("the sweeper's child gave up: %s", error)
         finally:
             os._exit(code)
-    os.waitpid(pid, 0)
+    return not os.WIFSIGNALED(os.waitpid(pid, 0)[1])

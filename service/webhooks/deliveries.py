@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Float, Integer, bindparam, func, insert, or_, select, update
+from sqlalchemy import Float, Integer, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service import events
@@ -191,8 +191,9 @@ def note(
 def tidy(session: Session) -> None:
     """Do what no single delivery asks for, every few seconds.
 
-    What is new for endpoints with too much waiting is dead at once until less waits; and what was
-    being tried when its endpoint was disabled, by somebody who died of it, is dead as well.
+    What is new for endpoints with too much waiting is dead at once until less waits; what was
+    being tried when its endpoint was disabled, by somebody who died of it, is dead as well; and
+    what a clock that was ahead has put off is due.
     """
     waiting = (
         select(DELIVERIES.c.id)
@@ -215,6 +216,7 @@ def tidy(session: Session) -> None:
     )
     for row in session.execute(left_over).all():
         endpoints.bury(session, row.id, row.disabled_reason, DELIVERIES.c.due_at <= db_now())
+    session.execute(update(DELIVERIES).where(_PUT_OFF).values(due_at=db_now()))
 
 
 def overdue_seconds(session: Session) -> float | None:
@@ -250,6 +252,20 @@ _DUE = (
     .order_by(DELIVERIES.c.due_at, DELIVERIES.c.event_number)
     .limit(1)
     .with_for_update(skip_locked=True)  # PostgreSQL; on SQLite the transaction is the lock
+)
+# Made, or tried the last time, when the database's clock was ahead of what it is now: waiting for
+# the clock to come there again could take as long as it was ahead. Each is found by an index.
+_TRIED_AHEAD = (
+    select(ATTEMPTS.c.delivery_id)
+    .join(DELIVERIES, DELIVERIES.c.id == ATTEMPTS.c.delivery_id)
+    .where(ATTEMPTS.c.started_at > db_now(), ATTEMPTS.c.number == DELIVERIES.c.attempts)
+)
+_PUT_OFF = and_(
+    DELIVERIES.c.due_at > db_now(),
+    or_(
+        and_(DELIVERIES.c.attempts == 0, DELIVERIES.c.created_at > db_now()),
+        DELIVERIES.c.id.in_(_TRIED_AHEAD),
+    ),
 )
 # Made once: to put them together costs more than to run them.
 _BUSY = select(ENDPOINTS.c.id).where(

@@ -1,7 +1,7 @@
 """Deliveries: due, claimed, tried, and ended as one of three things."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -365,6 +365,55 @@ def test_an_endpoint_with_too_much_waiting_takes_no_more_until_it_has_room(
     with database.reading() as session:
         newest = log.listing(session, site.id, endpoint_id=endpoint_id)[0]
     assert newest.status == "waiting"
+
+
+@pytest.mark.parametrize("tried", ["never", "cut off", "failed"])
+def test_what_was_put_off_by_a_clock_that_was_ahead_is_due_at_once(
+    database: Database, site: SiteView, tried: str
+) -> None:
+    endpoint_id, _ = make_endpoint(database, site, events=SUBMITTED)
+    make_comment(database, site)
+    if tried != "never":
+        claim = _must_claim(database, endpoint_id)
+    if tried == "failed":
+        _note(database, claim, Outcome(500))
+    _put_clock_back(database, timedelta(hours=8))
+    assert _claim(database, endpoint_id) is None
+
+    _tidy(database)
+
+    assert _must_claim(database, endpoint_id).number == (1 if tried == "never" else 2)
+
+
+def test_what_waits_by_the_right_clock_goes_on_waiting(database: Database, site: SiteView) -> None:
+    endpoint_id, _ = make_endpoint(database, site, events=SUBMITTED)
+    make_comment(database, site)
+    claim = _must_claim(database, endpoint_id)
+    _put_clock_back(database, timedelta(hours=8))
+    _tidy(database)
+    again = _must_claim(database, endpoint_id)
+    assert again.delivery_id == claim.delivery_id
+    _note(
+        database, again, Outcome(500)
+    )  # by a clock that is right now, whatever the first one says
+    due_at = _row(database, claim.delivery_id).due_at
+
+    _tidy(database)
+
+    assert _row(database, claim.delivery_id).due_at == due_at
+
+
+def _put_clock_back(database: Database, by: timedelta) -> None:
+    """Have all that stands in the outbox been written by a clock so much ahead."""
+    with database.transaction() as session:
+        for table in (DELIVERIES, ATTEMPTS):
+            for row in session.execute(select(table)).all():
+                moved = {
+                    name: value + by
+                    for name, value in row._mapping.items()
+                    if isinstance(value, datetime)
+                }
+                session.execute(update(table).where(table.c.id == row.id).values(**moved))
 
 
 def _tidy(database: Database) -> None:

@@ -256,14 +256,20 @@ def test_after_three_strikes_a_comment_is_held_and_left_alone(
     database.close()
 
 
-def test_what_failed_before_is_tried_alone(short_lease: Settings, scorer: Scorer) -> None:
+def test_what_failed_once_is_tried_with_few_others_and_then_alone(
+    short_lease: Settings, scorer: Scorer
+) -> None:
     database = open_ledger(short_lease)
     site = make_site(database)
-    for _ in range(3):
+    for _ in range(20):
         make_comment(database, site)
-    with database.transaction() as session:
-        assert len(classification.claim(session, 10, 0)) == 3
 
+    def claim(lease_seconds: int) -> int:
+        with database.transaction() as session:
+            return len(classification.claim(session, 100, lease_seconds))
+
+    assert claim(0) == 20
+    assert [claim(0), claim(60)] == [16, 4]
     assert classification.drain_batch(database, scorer, short_lease) == 1
     database.close()
 

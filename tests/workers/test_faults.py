@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from service import comments, jobs, moderation
 from service.config import Settings
-from service.db import Database
+from service.db import Database, db_now
 from service.jobs import Job
+from service.models import COMMENTS
 from service.policy import Status
 from service.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import (
@@ -242,6 +244,38 @@ def test_the_sweeper_drains_by_itself_while_redis_is_down(
     database.close()
 
 
+def test_the_sweeper_says_when_a_comment_killed_its_child(
+    make_settings: Callable[..., Settings], own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make_settings(REDIS_URL=own_valkey.url)
+    database = open_ledger(settings)
+    own_valkey.kill()
+    make_comment(database, make_site(database), body="this will kill it")
+    wait_until_overdue(database, 0.6)
+    enter(settings, monkeypatch, Killed())
+
+    assert not sweeper.sweep(database)
+    assert sweeper.sweep(database)  # nothing is due until the lease ends
+    database.close()
+
+
+def test_what_a_clock_that_was_ahead_put_off_is_due_at_once(
+    settings: Settings, database: Database
+) -> None:
+    site = make_site(database)
+    put_off, leased = make_comment(database, site), make_comment(database, site)
+    with database.transaction() as session:
+        for comment, seconds in ((put_off, 8 * 3600), (leased, settings.classify_lease_seconds)):
+            session.execute(
+                update(COMMENTS).where(COMMENTS.c.id == comment).values(classify_at=db_now(seconds))
+            )
+
+    assert classification.put_right(database, settings.classify_lease_seconds) == 1
+    with database.transaction() as session:
+        due = classification.claim(session, 10, lease_seconds=10)
+    assert [row.id for row in due] == [put_off]
+
+
 @pytest.mark.parametrize("serializer", ["json", "pickle"])
 def test_a_pickle_in_the_job_queue_runs_only_where_pickles_are_read(
     settings: Settings, tmp_path: Path, serializer: str
@@ -275,11 +309,15 @@ def environ_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def enter(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make these settings the ones a job of this process, or of its children, finds."""
+def enter(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, scorer: Scorer | None = None
+) -> None:
+    """Make these settings, and this scorer, those a job of this process or its children finds."""
     for name, value in environ_of(settings).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(context, "_context", None)
+    if scorer is not None:
+        monkeypatch.setattr(context, "_scorer", scorer)
 
 
 def start_worker(settings: Settings, scorer: Scorer) -> int:
