@@ -21,8 +21,8 @@ test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 
 # What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
 # say so; where CI is set they may not be.
-DEBIAN := chromium dbus iproute2 nginx-light nodejs npm systemd util-linux
-PROGRAMS := chromium nginx node npm ip systemd-analyze unshare
+DEBIAN := chromium dbus gcc iproute2 libc6-dev mount nginx-light nodejs npm systemd util-linux
+PROGRAMS := cc chromium mount nginx node npm ip systemd-analyze unshare
 
 debian:
 	@[ -z "$$CI" ] || which $(PROGRAMS) >/dev/null || \
@@ -33,7 +33,6 @@ bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a tabl
 
 chaos: $(VENV)/.dev     ## break everything again and again, and look what holds (hours; prints a table)
 	$(BIN)/python -m tests.chaos
-	$(BIN)/python -m tests.chaos --each-point --comments 2000
 
 # atheris runs in an environment that is laid over ours for the time.
 GUIDED = VIRTUAL_ENV=$(CURDIR)/$(VENV) uv run --quiet --active --no-project --with atheris==3.0.0

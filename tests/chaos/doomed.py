@@ -1,14 +1,14 @@
 """`python -m tests.chaos.doomed web|worker`: Hamgate whose processes die at named points.
 
-The points are put around its functions from here; the product knows nothing of them. A process
-that comes to one kills itself with a probability (`CHAOS_POINTS`, such as `after_post=0.01,…`) as
-long as the file `CHAOS_SWITCH` is there. Whoever scores a text with the poison in it always does.
+The points are put around its functions from here; the product knows nothing of them. A point is
+armed by a file of its name in the folder `CHAOS_POINTS`. The first process that comes to it takes
+the file away and kills itself, so a file is one death, and a file that is gone is one that
+happened. Whoever scores a text with the poison in it always dies.
 """
 
 import functools
 import inspect
 import os
-import random
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -19,8 +19,7 @@ from service import comments, jobs, judging, moderation, scoring
 from service.webhooks import deliveries
 
 POISON = "this kills whoever reads it"
-VARIABLE = "CHAOS_POINTS"
-SWITCH = "CHAOS_SWITCH"
+ARMED = "CHAOS_POINTS"
 
 
 def points() -> dict[str, tuple[Any, str, bool]]:
@@ -43,15 +42,9 @@ def points() -> dict[str, tuple[Any, str, bool]]:
 
 def main() -> NoReturn:
     """Put the points in place and become `hamgate web` or `hamgate worker`."""
-    chances = {
-        name: float(chance)
-        for name, _, chance in (
-            one.partition("=") for one in filter(None, os.environ[VARIABLE].split(","))
-        )
-    }
+    armed = Path(os.environ[ARMED])
     for name, (owner, attribute, after) in points().items():
-        if chance := chances.get(name, 0.0):
-            setattr(owner, attribute, _doom(getattr(owner, attribute), chance, after))
+        setattr(owner, attribute, _doom(getattr(owner, attribute), armed / name, after))
     _poison()
     if sys.argv[1] == "worker":
         from workers.__main__ import main as work
@@ -64,11 +57,13 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _doom(function: Callable[..., Any], chance: float, after: bool) -> Callable[..., Any]:
+def _doom(function: Callable[..., Any], armed: Path, after: bool) -> Callable[..., Any]:
     def maybe_die() -> None:
-        # From the system: forked processes would else share their luck.
-        if random.SystemRandom().random() < chance and Path(os.environ[SWITCH]).exists():
-            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            armed.unlink()
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
 
     @functools.wraps(function)
     def doomed(*arguments: Any, **named: Any) -> Any:

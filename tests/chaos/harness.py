@@ -1,48 +1,47 @@
-"""Clients that insist, a receiver that refuses now and then, and what breaks things."""
+"""A system that may die, clients that insist, a receiver that refuses now and then."""
 
 import contextlib
 import http.client
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import psutil
-import redis
 
 from service.policy import Status
 from tests.cast import HAM, ORIGIN, PAGE, SPAM
-from tests.chaos.doomed import POISON, VARIABLE
+from tests.chaos.doomed import ARMED, POISON
 from tests.chaos.invariants import Seen
-from tests.conftest import Valkey
 from tests.system import System
 
-_POISONED = 0.004
+# One comment in so many kills whoever scores it, the seventh for the first time.
+_POISONED = 1000, 7
 _JUDGED = 0.1
 _REFUSED = 0.05
 
 
 class Doomed(System):
-    """A system whose processes die at named points, and which is started again when all of it died.
+    """A system whose processes die at armed points, and which is started again when all of it died.
 
     Args:
         environ: as for `System`.
-        chances: how probably a process dies at which point.
+        points: the folder of the armed points.
+        log: where what it says is kept.
     """
 
-    def __init__(self, environ: Mapping[str, str], chances: Mapping[str, float]) -> None:
-        told = ",".join(f"{name}={chance}" for name, chance in chances.items())
-        super().__init__({**environ, VARIABLE: told})
+    def __init__(self, environ: Mapping[str, str], points: Path, log: BinaryIO) -> None:
+        super().__init__({**environ, ARMED: str(points)}, output=log)
 
     def start(self, name: str) -> None:
         """Start `web` or `worker`; it may die at once."""
@@ -50,8 +49,8 @@ class Doomed(System):
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.doomed", name],
             env={**clean, **self.environ, "HAMGATE_PORT": str(self.port)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=self.output,
             start_new_session=True,
         )
 
@@ -81,7 +80,10 @@ class Receiver(ThreadingHTTPServer):
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:  # whoever sent it was killed half-way
+                    return
                 event_id = self.headers["webhook-id"]
                 with lock:
                     # Never twice: a second no would have it wait for five minutes.
@@ -110,72 +112,94 @@ class Receiver(ThreadingHTTPServer):
 class Load:
     """Clients that submit until each comment is accepted, and people who decide on some.
 
+    They begin no more than they are allowed to, so that load and faults go along together.
+
     Attributes:
-        answers: how often each status was answered, 0 for no answer at all.
+        submits: how often each status was answered to a submission, 0 for no answer at all.
+        answers: the same for all that was asked.
     """
 
     system: Doomed
     key: str
     seen: Seen
-    count: int
     dice: random.Random
+    submits: Counter[int] = field(default_factory=Counter)
     answers: Counter[int] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _left: int = field(default=0)
+    _may_begin: threading.Condition = field(default_factory=threading.Condition)
+    _begun: int = 0
+    _allowed: int = 0
+    _ends: bool = False
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, clients: int) -> None:
         """Start that many clients."""
-        self._left = self.count
         for number in range(clients):
             dice = random.Random(f"{self.dice.random()} {number}")
-            self._threads.append(threading.Thread(target=self._submit_all, args=(dice,)))
-        for thread in self._threads:
+            thread = threading.Thread(target=self._submit_all, args=(dice,), daemon=True)
+            self._threads.append(thread)
             thread.start()
+
+    def allow(self, count: int) -> None:
+        """Let so many comments in all be begun."""
+        with self._may_begin:
+            self._allowed = count
+            self._may_begin.notify_all()
+
+    def allow_more(self) -> None:
+        """Let one more be begun if all that were allowed have."""
+        with self._may_begin:
+            self._allowed = max(self._allowed, self._begun + 1)
+            self._may_begin.notify()
+
+    def finish(self) -> None:
+        """Have the clients end when what they may begin is accepted."""
+        with self._may_begin:
+            self._ends = True
+            self._may_begin.notify_all()
+
+    @property
+    def accepted(self) -> int:
+        """How many comments were accepted."""
+        return len(self.seen.accepted)
 
     @property
     def is_over(self) -> bool:
-        """Whether all was accepted."""
+        """Whether all clients have ended."""
         return not any(thread.is_alive() for thread in self._threads)
 
-    def wait(self) -> None:
-        """Wait until all was accepted."""
-        for thread in self._threads:
-            thread.join()
+    def _begin(self) -> int:
+        """Give the number of the comment to begin, from 1; 0 if there is to be no other."""
+        with self._may_begin:
+            self._may_begin.wait_for(lambda: self._ends or self._begun < self._allowed)
+            if self._begun >= self._allowed:
+                return 0
+            self._begun += 1
+            return self._begun
 
     def _submit_all(self, dice: random.Random) -> None:
-        while True:
-            with self._lock:
-                if not self._left:
-                    return
-                self._left -= 1
+        while number := self._begin():
             key = str(uuid.UUID(int=dice.getrandbits(128)))
             body = {
                 "page_url": PAGE,
                 "name": f"Ada {dice.randrange(1000)}",
                 "email": f"ada{dice.randrange(1000)}@example.org",
-                "body": f"{_text(dice)} ({key})",
+                "body": f"{_text(number, dice)} ({key})",
             }
-            comment_id = self._insist(
-                "POST",
-                "/api/v1/sites/blog/comments",
-                body,
-                {"Origin": ORIGIN, "Idempotency-Key": f'"{key}"'},
-                key,
-            )
+            comment_id = self._submit(body, key)
             if dice.random() < _JUDGED:
                 self._judge(comment_id, dice)
 
-    def _insist(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str], key: str
-    ) -> str:
+    def _submit(self, body: Any, key: str) -> str:
+        headers = {"Origin": ORIGIN, "Idempotency-Key": f'"{key}"'}
         while True:
-            status, answer = self._ask(method, path, body, headers)
-            if 200 <= status < 300:
-                comment_id = str(answer["id"])
-                with self._lock:
+            status, answer = self._ask("POST", "/api/v1/sites/blog/comments", body, headers)
+            with self._lock:
+                self.submits[status] += 1
+                if 200 <= status < 300:
+                    comment_id = str(answer["id"])
                     self.seen.accepted.setdefault(key, set()).add(comment_id)
-                return comment_id
+                    return comment_id
             time.sleep(0.1)
 
     def _judge(self, comment_id: str, dice: random.Random) -> None:
@@ -211,65 +235,8 @@ class Load:
         return status, found
 
 
-def _text(dice: random.Random) -> str:
-    if dice.random() < _POISONED:
+def _text(number: int, dice: random.Random) -> str:
+    every, first = _POISONED
+    if number % every == first:
         return POISON
     return HAM if dice.random() < 0.7 else SPAM
-
-
-@dataclass
-class Faults:
-    """What breaks a system, one thing after another, by the dice.
-
-    Attributes:
-        also: what breaks the database at hand.
-        done: how often each was done.
-    """
-
-    system: Doomed
-    valkey: Valkey
-    dice: random.Random
-    also: Sequence[Callable[[], None]] = ()
-    done: Counter[str] = field(default_factory=Counter)
-
-    def one(self) -> None:
-        """Do one of them."""
-        often = [self.kill_one] * 6
-        fault = self.dice.choice(
-            [*often, self.kill_all, self.stop_one, self.lose_redis, self.flush_redis, *self.also]
-        )
-        fault()
-        self.done[fault.__name__] += 1
-
-    def kill_one(self) -> None:
-        """Kill -9 some process."""
-        if members := self.system.members():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self.dice.choice(members).send_signal(signal.SIGKILL)
-
-    def kill_all(self) -> None:
-        """Kill -9 the web server or the worker with all that belongs to it."""
-        name = self.dice.choice(("web", "worker"))
-        if self.system.processes[name].poll() is None:
-            self.system.kill(name)
-            self.system.start(name)
-
-    def stop_one(self) -> None:
-        """Stop some process for longer than a lease, and let it go on."""
-        if members := self.system.members():
-            victim = self.dice.choice(members)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGSTOP)
-                time.sleep(self.dice.uniform(0.5, 3))
-                victim.send_signal(signal.SIGCONT)
-
-    def lose_redis(self) -> None:
-        """Kill -9 Valkey, with all it held, and start it again later."""
-        self.valkey.kill()
-        time.sleep(self.dice.uniform(0.2, 2))
-        self.valkey.start()
-
-    def flush_redis(self) -> None:
-        """Empty Valkey."""
-        with contextlib.suppress(redis.RedisError):
-            self.valkey.flush()

@@ -2,28 +2,66 @@
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import psycopg
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from service import schema, sites
-from service.config import Settings, from_environ
+from service.config import from_environ
+from service.db import Database
 from service.policy import Policy
 from tests.cast import PAGE, make_endpoint, make_key, make_site, open_ledger
 from tests.chaos import invariants
-from tests.chaos.doomed import SWITCH, points
-from tests.chaos.harness import Doomed, Faults, Load, Receiver
+from tests.chaos.faults import Faults
+from tests.chaos.harness import Doomed, Load, Receiver
 from tests.chaos.invariants import Seen
-from tests.conftest import Valkey
+from tests.chaos.stage import Stage
 
 # The promise: decided or held within 15 s of the fault's end.
 DECIDED_WITHIN_SECONDS = 15.0
-# A lease of 15 s, then a refusal's pause of 5 s and its jitter, twice.
-_DELIVERED_WITHIN_SECONDS = 60.0
+# Deliveries have no such promise. A lease of 15 s, then a refusal's pause of 5 s and its jitter,
+# twice: if in this long none has ended, none will.
+_STUCK_SECONDS = 60.0
+# A client that insists for so long without any comment being accepted will do so for ever.
+_NOTHING_ACCEPTED_SECONDS = 120.0
+_STARTED_WITHIN_SECONDS = 60.0
 _CLIENTS = 12
+# What was broken and has not come to itself again after so long is broken once more.
+_LAME_SECONDS = 5.0
+# So many comments may have been begun of which the receiver has not been told all.
+_AHEAD_MOST = 1000
+_SETTINGS = {
+    "HAMGATE_CLASSIFY_LEASE_SECONDS": "2",
+    "HAMGATE_CLASSIFY_BATCH": "32",
+    "HAMGATE_DELIVER_LEASE_SECONDS": "15",
+    "HAMGATE_WEBHOOK_NETWORKS": "127.0.0.0/8",
+    "HAMGATE_WEBHOOK_PORTS": "1-65535",
+    "HAMGATE_WEBHOOK_HTTP": "true",
+    "HAMGATE_TRAIN_AFTER": "100000",
+    **{f"HAMGATE_LIMIT_{name}": "9999999/second"
+       for name in ("ADDRESS", "EMAIL", "THREAD", "SITE", "KEY", "OTHER")},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done in a run.
+
+    Attributes:
+        seed: of the dice, which settle what is done, but not when it hits.
+        comments: how many are submitted at least.
+        kills: how many processes are killed at least; other faults come with them.
+        point: the one named point at which all are killed, in place of every way there is.
+        first: faults that are done one after another before anything is killed.
+        pause_seconds: at most, between two faults.
+    """
+
+    seed: int
+    comments: int
+    kills: int = 0
+    point: str | None = None
+    first: Sequence[str] = ()
+    pause_seconds: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,126 +69,176 @@ class Report:
     """What was done and what came of it.
 
     Attributes:
-        broken: what does not hold, by invariant; nothing is what is hoped for.
+        kills: how often what was killed.
+        others: how often each other fault was done.
+        submits: how often each status was answered to a submission, 0 for no answer.
+        answers: the same for all that was asked.
+        late: how many comments were not decided or held in the time promised.
         decided_seconds: from the last fault's end until all was decided or held.
         delivered_seconds: the same until every delivery had ended.
+        broken: what does not hold, by invariant; nothing is what is hoped for.
     """
 
     comments: int
-    faults: dict[str, int]
-    answers: dict[int, int]
+    kills: Mapping[str, int]
+    others: Mapping[str, int]
+    submits: Mapping[int, int]
+    answers: Mapping[int, int]
     events: int
     seconds: float
+    late: int
     decided_seconds: float
     delivered_seconds: float
-    broken: dict[str, Any]
+    broken: Mapping[str, Sequence[str]]
 
 
-def run(
-    folder: Path,
-    database_url: str,
-    *,
-    comments: int,
-    faults: int,
-    seed: int,
-    chance: float = 0.002,
-    pause_seconds: float = 1.5,
-    only: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Report:
+def run(stage: Stage, plan: Plan, say: Callable[[str], None] = lambda _: None) -> Report:
     """Load a system, break it, mend it, and look.
 
     Args:
-        folder: for its home and Valkey; its path short enough for a socket.
-        database_url: of an empty database.
-        comments: how many are submitted.
-        faults: how many are done; named points go on until all comments are accepted.
-        seed: of the dice, which settle what is done, but not when it hits.
-        chance: how probably a process dies each time it comes to a named point.
-        pause_seconds: at most, between two faults.
-        only: one named point in place of all.
+        stage: where; its ledger is empty.
+        plan: what is done.
         say: told what happens, for people who wait.
     """
-    dice = random.Random(seed)
-    valkey = Valkey(folder / "v")
-    valkey.start()
-    environ = {
-        "HAMGATE_HOME": str(folder),
-        "DATABASE_URL": database_url,
-        "REDIS_URL": valkey.url,
-        "HAMGATE_CLASSIFY_LEASE_SECONDS": "2",
-        "HAMGATE_CLASSIFY_BATCH": "32",
-        "HAMGATE_DELIVER_LEASE_SECONDS": "15",
-        "HAMGATE_WEBHOOK_NETWORKS": "127.0.0.0/8",
-        "HAMGATE_WEBHOOK_PORTS": "1-65535",
-        "HAMGATE_WEBHOOK_HTTP": "true",
-        "HAMGATE_TRAIN_AFTER": "100000",
-        **{f"HAMGATE_LIMIT_{name}": "9999999/second"
-           for name in ("ADDRESS", "EMAIL", "THREAD", "SITE", "KEY", "OTHER")},
-    }  # fmt: skip
-    settings = from_environ(environ)
+    settings = from_environ({**stage.environ, "DATABASE_URL": stage.ledger_url})
     schema.migrate(settings)
     database = open_ledger(settings)
-    seen = Seen()
-    receiver = Receiver(seen, random.Random(dice.random()))
-    site = make_site(database)
-    with database.transaction() as session:
-        sites.set_policy(session, site.id, Policy(undo_seconds=0, storm_mode=False))
-    make_endpoint(database, site, url=receiver.url)
-    key = make_key(database, site)
-    wanted = [only] if only else list(points())
-    switch = folder / "doom"
-    switch.touch()
-    system = Doomed({**environ, SWITCH: str(switch)}, dict.fromkeys(wanted, chance))
-    began = time.monotonic()
     try:
-        system.start("web")
-        system.start("worker")
-        load = Load(system, key, seen, comments, random.Random(dice.random()))
-        load.start(_CLIENTS)
-        breaks = Faults(system, valkey, dice, also=_of_database(settings))
-        while not load.is_over or breaks.done.total() < faults:
-            time.sleep(dice.uniform(0, pause_seconds))
-            if breaks.done.total() < faults:
-                breaks.one()
+        with stage.log.open("ab") as log:
+            return _Run(stage, plan, database, log, say).played()
+    finally:
+        database.close()
+
+
+@dataclass
+class _Run:
+    stage: Stage
+    plan: Plan
+    database: Database
+    log: BinaryIO
+    say: Callable[[str], None]
+    seen: Seen = field(default_factory=Seen)
+
+    def played(self) -> Report:
+        """Play it from beginning to end."""
+        dice = random.Random(self.plan.seed)
+        receiver = Receiver(self.seen, random.Random(dice.random()))
+        site = make_site(self.database)
+        with self.database.transaction() as session:
+            sites.set_policy(session, site.id, Policy(undo_seconds=0, storm_mode=False))
+        make_endpoint(self.database, site, url=receiver.url)
+        key = make_key(self.database, site)
+        system = Doomed({**self.stage.environ, **_SETTINGS}, self.stage.points, self.log)
+        load = Load(system, key, self.seen, random.Random(dice.random()))
+        faults = Faults(system, self.stage, dice)
+        began = time.monotonic()
+        try:
+            system.start("web")
+            system.start("worker")
+            _until(system.is_ready, _STARTED_WITHIN_SECONDS, system)
+            load.start(_CLIENTS)
+            self._break(system, load, faults)
+            return self._look(system, load, faults, time.monotonic() - began)
+        finally:
+            load.finish()
+            system.stop()
+            receiver.shutdown()
+            receiver.server_close()
+
+    def _break(self, system: Doomed, load: Load, faults: Faults) -> None:
+        plan = self.plan
+        dice = random.Random(plan.seed)
+        for number, fault in enumerate(plan.first, 1):
+            load.allow(plan.comments * number // len(plan.first))
+            faults.do(fault)
+        accepted, accepted_at = 0, time.monotonic()
+        accepted_then, broken_at = 0, time.monotonic()
+        while not load.is_over:
+            killed = faults.kills.total()
+            if killed >= plan.kills and load.accepted >= plan.comments:
+                load.finish()
+                time.sleep(0.05)
+            elif plan.point is not None:
+                load.allow_more()
+                faults.kill_at(plan.point)
+                time.sleep(0.02)
+            else:
+                share = min(1.0, (killed + 1) / plan.kills) if plan.kills else 1.0
+                # Each comment is told of twice. Deliveries that come late are not what this is
+                # about, and what no longer fits into an outbox is not delivered.
+                told = len(self.seen.received) // 2
+                others = faults.others.total()
+                load.allow(min(int(plan.comments * share) + others, told + _AHEAD_MOST))
+                time.sleep(dice.uniform(0, plan.pause_seconds))
+                # What is broken is to be at work: something was accepted again, or cannot be.
+                is_at_work = load.accepted > accepted_then
+                if plan.kills and (is_at_work or time.monotonic() > broken_at + _LAME_SECONDS):
+                    faults.one()
+                    accepted_then, broken_at = load.accepted, time.monotonic()
             system.revive()
-            say(f"{sum(map(len, seen.accepted.values()))} accepted, {breaks.done.total()} faults")
-        load.wait()
-        switch.unlink()  # from here on nothing is broken any more
-        mended = time.monotonic()
-        decided = _until(
-            lambda: not invariants.undecided(database), 4 * DECIDED_WITHIN_SECONDS, system
-        )
-        say("all is decided")
-        delivered = _until(
-            lambda: not invariants.undelivered(database), _DELIVERED_WITHIN_SECONDS, system
-        )
-        seen.public = _public(system)
+            self.stage.revive()
+            if load.accepted > accepted:
+                accepted, accepted_at = load.accepted, time.monotonic()
+            elif time.monotonic() > accepted_at + _NOTHING_ACCEPTED_SECONDS:
+                raise AssertionError(f"nothing is accepted any more: {dict(load.answers)}")
+            self.say(f"{accepted} accepted, {faults.kills.total()} killed")
+
+    def _look(self, system: Doomed, load: Load, faults: Faults, seconds: float) -> Report:
+        self.stage.mend()
+        kills, mended = faults.kills, time.monotonic()
+
+        def undecided() -> int:
+            return invariants.undecided(self.database)
+
+        def undelivered() -> int:
+            return invariants.undelivered(self.database)
+
+        late = _wait_for_none(undecided, DECIDED_WITHIN_SECONDS, system)
+        self.say(f"{late} not decided in time")
+        _wait_until_stuck(undecided, system)
+        decided = time.monotonic()
+        _wait_until_stuck(undelivered, system)
+        delivered = time.monotonic()
+        self.seen.public = _public(system)
+        broken = dict(invariants.broken(self.database, self.seen))
+        if late:
+            broken["I2 in the time promised"] = [f"{late} comments"]
+        if load.answers[500]:
+            broken["no fault is ours"] = [f"{load.answers[500]} answers of 500"]
         return Report(
-            comments=comments,
-            faults=dict(breaks.done),
-            answers=dict(load.answers),
-            events=len(seen.received),
-            seconds=mended - began,
+            comments=load.accepted,
+            kills=kills,
+            others=faults.others,
+            submits=load.submits,
+            answers=load.answers,
+            events=len(self.seen.received),
+            seconds=seconds,
+            late=late,
             decided_seconds=decided - mended,
             delivered_seconds=delivered - mended,
-            broken=invariants.broken(database, seen),
+            broken=broken,
         )
-    finally:
-        system.stop()
-        receiver.shutdown()
-        receiver.server_close()
-        database.close()
-        valkey.kill()
 
 
-def _until(true: Callable[[], bool], within_seconds: float, system: Doomed) -> float:
+def _wait_for_none(count: Callable[[], int], within_seconds: float, system: Doomed) -> int:
+    """Wait until there are none or the time is over; give how many there are then."""
+    _until(lambda: not count(), within_seconds, system)
+    return count()
+
+
+def _wait_until_stuck(count: Callable[[], int], system: Doomed) -> None:
+    """Wait until there are none, as long as they become fewer."""
+    left = count()
+    while left and (now_left := _wait_for_none(count, _STUCK_SECONDS, system)) < left:
+        left = now_left
+
+
+def _until(true: Callable[[], bool], within_seconds: float, system: Doomed) -> None:
     """Wait until something is true, or the time is over, as whoever restarts the dead does."""
     deadline = time.monotonic() + within_seconds
     while not true() and time.monotonic() < deadline:
         system.revive()
         time.sleep(0.1)
-    return time.monotonic()
 
 
 def _public(system: Doomed) -> set[str]:
@@ -167,18 +255,3 @@ def _public(system: Doomed) -> set[str]:
         after = answer.json["next"]
         if not after:
             return found
-
-
-def _of_database(settings: Settings) -> list[Callable[[], None]]:
-    if not settings.database_url.startswith("postgresql"):
-        return []
-
-    def cut_connections() -> None:
-        """End every connection to the ledger from the server's side."""
-        with psycopg.connect(settings.database_url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-
-    return [cut_connections]

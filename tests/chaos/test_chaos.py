@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.run import DECIDED_WITHIN_SECONDS, run
+from tests.chaos.clock import Clock
+from tests.chaos.disk import Disk
+from tests.chaos.run import Plan, run
+from tests.chaos.stage import raised
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -18,11 +23,33 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.process
-@pytest.mark.timeout(300)
-def test_whatever_breaks_the_promises_hold(new_ledger: Callable[[], str], home: Path) -> None:
-    report = run(home, new_ledger(), comments=300, faults=12, seed=20_261_125, chance=0.01)
+def test_whatever_is_killed_or_cut_off_the_promises_hold(
+    new_ledger: Callable[[], str], home: Path
+) -> None:
+    with raised(home, ledger_url=new_ledger()) as stage:
+        report = run(stage, Plan(seed=20_261_125, comments=200, kills=8, pause_seconds=0.3))
 
     assert report.broken == {}
-    assert report.decided_seconds <= DECIDED_WITHIN_SECONDS
-    assert sum(report.faults.values()) == 12
+    assert sum(report.kills.values()) >= 8
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_accepted(home: Path) -> None:
+    if reason := Disk.missing():
+        pytest.skip(reason)
+    with raised(home, disk_mb=128) as stage:
+        report = run(stage, Plan(seed=1, comments=60, first=("fill disk",) * 2))
+
+    assert report.broken == {}
+    assert set(report.submits) <= {202, 503}
+
+
+def test_a_clock_that_is_hours_off_and_put_right_delays_nothing(
+    new_ledger: Callable[[], str], home: Path
+) -> None:
+    if reason := Clock.missing():
+        pytest.skip(reason)
+    with raised(home, ledger_url=new_ledger(), moves_clock=True) as stage:
+        report = run(stage, Plan(seed=3, comments=60, first=("move clock",) * 3))
+
+    assert report.broken == {}
+    assert set(report.submits) == {202}
