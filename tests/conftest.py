@@ -5,7 +5,6 @@ import itertools
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from service.jobs import Doorbell
 from service.moderators import passwords
 from service.scoring import Scorer
 from service.sites import SiteView
-from tests.cast import make_key, make_site
+from tests.cast import make_key, make_site, wait_until
 
 # The same examples on every run: a gate must not open or close by chance.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
@@ -150,13 +149,13 @@ class Valkey:
 
     def wait(self) -> None:
         client = redis.Redis(unix_socket_path=str(self.socket))
-        for _ in range(200):
-            try:
-                client.ping()
-                return
-            except redis.RedisError:
-                time.sleep(0.02)
-        raise RuntimeError("Valkey did not start")
+
+        def answers() -> bool:
+            with contextlib.suppress(redis.RedisError):
+                return bool(client.ping())
+            return False
+
+        wait_until(answers, otherwise="Valkey did not start")
 
     @property
     def is_running(self) -> bool:

@@ -85,7 +85,7 @@ def new_visitor(chromium: Browser) -> Iterator[Callable[[], Visitor]]:
 
     def make() -> Visitor:
         contexts.append(chromium.new_context(viewport={"width": 900, "height": 900}, locale="en"))
-        contexts[-1].set_default_timeout(10_000)
+        contexts[-1].set_default_timeout(30_000)
         return Visitor(contexts[-1])
 
     yield make
@@ -180,7 +180,7 @@ def pictures() -> Path:
 
 def _watched(dashboard: Dashboard, chromium: Browser, cookie: str) -> Iterator[Watched]:
     context = chromium.new_context(viewport={"width": 1100, "height": 800})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     context.add_cookies([{"name": _COOKIE, "value": cookie, "url": dashboard.origin}])
     yield Watched(context.new_page(), dashboard.origin)
     context.close()

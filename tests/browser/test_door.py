@@ -21,7 +21,7 @@ SIGN_IN = "/dashboard/sign-in"
 def stranger(dashboard: Dashboard, chromium: Browser) -> Iterator[Watched]:
     """A browser in which nobody has signed in."""
     context = chromium.new_context(viewport={"width": 1100, "height": 800})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield Watched(context.new_page(), dashboard.origin)
     context.close()
 

