@@ -62,12 +62,22 @@ class Rulebook:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One comment with all that is looked at, but for the score."""
+    """One comment with all that is looked at, but for the score.
+
+    Attributes:
+        comment_id: the comment.
+        site_id: whose.
+        content: what the classifier sees.
+        row: of a statement with `COLUMNS`, among others.
+        author: the author, if verified and trusted.
+        folded: the body, if it is folded already.
+    """
 
     comment_id: str
     site_id: str
     content: Content
-    signals: Signals
+    row: Any
+    author: "_Verified | None" = None
     folded: Folded | None = None
 
 
@@ -188,7 +198,8 @@ def cases(
             comment_id=row.id,
             site_id=row.site_id,
             content=content(row, titles.get(row.thread_id), count),
-            signals=_signals(row, known.get((row.site_id, row.email_normalised))),
+            row=row,
+            author=known.get((row.site_id, row.email_normalised)),
             folded=body,
         )
         for row, count, body in zip(rows, echoes, folded or [None] * len(rows), strict=True)
@@ -241,31 +252,28 @@ def _by_tuning(
 
 
 def _judgement(case: Case, verdict: Verdict | None, book: Rulebook) -> Judgement:
-    signals = replace(
-        case.signals,
-        score=None if verdict is None else verdict.score,
-        thresholds=book.thresholds,
-        storm=book.storm,
-    )
-    return Judgement(
-        policy.decide(signals, book.policy), verdict, book.version if verdict else None
-    )
+    ruling = policy.decide(_signals(case, verdict, book), book.policy)
+    return Judgement(ruling, verdict, book.version if verdict else None)
 
 
-def _signals(row: Any, known: _Verified | None) -> Signals:
+def _signals(case: Case, verdict: Verdict | None, book: Rulebook) -> Signals:
+    row, known = case.row, case.author
     written = f"{row.name} {row.body}"
     return Signals(
         email=row.email_normalised,
         address=row.address,
         name=row.name,
         text=written,
-        words=text.words(written),
+        words=text.words(written) if book.policy.blocks_words else " ",
         link_hosts=text.link_hosts(row.body, row.url),
         honeypot_filled=row.honeypot_filled,
         approved=known.approved if known else 0,
         email_verified=known is not None and _has_proven(row, known),
         challenge=None if row.challenge is None else Challenge(row.challenge),
         written_ms=row.written_ms,
+        storm=book.storm,
+        score=None if verdict is None else verdict.score,
+        thresholds=book.thresholds,
     )
 
 

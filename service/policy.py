@@ -118,6 +118,11 @@ class Policy(BaseModel):
             self.proof_of_work is ProofOfWork.STORM and storm
         )
 
+    @property
+    def blocks_words(self) -> bool:
+        """Whether any rule looks at a comment's words."""
+        return bool(self._words)
+
     @cached_property
     def _email_patterns(self) -> Patterns:
         return Patterns(self.banned_emails)
@@ -188,7 +193,8 @@ class Signals:
         address: the client's IP address, or the network that was kept of it; `None` if unknown.
         name: the author's, as written.
         text: name and body, as written.
-        words: the casefolded words of them, single spaces between and around.
+        words: the casefolded words of them, single spaces between and around, where the policy
+            blocks any.
         link_hosts: host of every link in body and author URL, in order, repeats included.
         honeypot_filled: whether the field that people do not see was filled in.
         challenge: what became of the form's; `None` of a program with a key.

@@ -8,7 +8,6 @@ term wherever it stands.
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MOST = 40  # of a longer word the rest is not looked at
@@ -26,6 +25,8 @@ _UNSPACED = (
     "\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff\U0001f000-\U000dffff"
 )
 _PART = re.compile(f"([{_SPACED}]+)|([{_UNSPACED}]+)")
+_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(f"[{_SPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ class Sought:
 
 def entry(*texts: str) -> str:
     """Give the terms of texts, each once, with single spaces between and around."""
-    found = dict.fromkeys(term for text in texts for term in _terms(text))
+    found: dict[str, None] = {}
+    for text in texts:
+        found |= dict.fromkeys(_terms(text))
     return f" {' '.join(found)} "
 
 
@@ -102,13 +105,14 @@ def _fold(text: str) -> str:
     return _UNSEEN.sub("", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _terms(text: str) -> Iterator[str]:
-    for spaced, unspaced in _PART.findall(_fold(text)):
-        if spaced:
-            yield spaced[:_MOST]
-        else:
-            yield from _pairs(unspaced)
-            yield unspaced[-1]
+def _terms(text: str) -> list[str]:
+    folded = _fold(text)
+    if folded.isascii() or not _HAS_UNSPACED.search(folded):  # most texts, and this much faster
+        return [word[:_MOST] for word in _WORD.findall(folded)]
+    terms: list[str] = []
+    for spaced, unspaced in _PART.findall(folded):
+        terms += [spaced[:_MOST]] if spaced else [*_pairs(unspaced), unspaced[-1]]
+    return terms
 
 
 def _pairs(part: str) -> list[str]:

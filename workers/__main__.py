@@ -3,7 +3,6 @@
 The model is loaded once, here, before the first fork; every process below shares its memory.
 """
 
-import gc
 import logging
 import os
 import sys
@@ -32,8 +31,7 @@ def main() -> None:
     classification.warm_up(here.database, here.scorer)
     if here.scorer.model is not None:
         log.info("model %s is loaded", here.scorer.model.version)
-    gc.collect()
-    gc.freeze()  # the collector then leaves the shared pages alone
+    context.settle()
     supervisor.add(Child("sweeper", sweeper.run))
     supervisor.add(Child("courier", _deliver))
     supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))

@@ -1,6 +1,5 @@
 """One worker process as the RQ worker forks it, with the model loaded; see `decisions`."""
 
-import gc
 import os
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from service.jobs import Doorbell
 from service.models import COMMENTS
 from service.scoring import Content, Scorer
 from tests.bench.child import answer
-from workers import classification
+from workers import classification, context
 
 
 def main() -> None:
@@ -37,8 +36,7 @@ def main() -> None:
         contents[first : first + settings.classify_batch]
         for first in range(0, len(contents), settings.classify_batch)
     ]
-    gc.collect()
-    gc.freeze()
+    context.settle()
 
     def score() -> int:
         return sum(len(scorer.score(batch)) for batch in batches)
