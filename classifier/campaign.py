@@ -29,7 +29,7 @@ _BAND: Final = 3
 _BANDS: Final = 6
 _SHORTEST: Final = 5
 _ALIKE: Final = 0.5
-_NUMBERED: Final = re.compile(r"\S*\d\S*")
+_DIGIT: Final = re.compile(r"\d")
 _SEEDS: Final = np.array(
     [Dice(place).getrandbits(64) | 1 for place in range(_HASHES)], dtype=np.uint64
 )
@@ -77,7 +77,9 @@ def sketches(folded: Sequence[Folded]) -> list[Sketch]:
     lengths: list[int] = []
     places: list[int] = []
     for place, one in enumerate(folded):
-        words = [word for word in _NUMBERED.sub("", one.text).split() if word not in PLACEHOLDERS]
+        words = [word for word in one.text.split() if word not in PLACEHOLDERS]
+        if _DIGIT.search(one.text):
+            words = [word for word in words if not _DIGIT.search(word)]
         if len(words) >= _SHORTEST:
             codes += [zlib.crc32(word.encode("utf-8", "replace")) for word in words]
             lengths.append(len(words))
@@ -85,9 +87,10 @@ def sketches(folded: Sequence[Folded]) -> list[Sketch]:
     found = [_NOTHING] * len(folded)
     if places:
         mins = _mins(np.array(codes, dtype=np.uint64), np.array(lengths))
-        bands = _bands(mins)
-        for row, place in enumerate(places):
-            found[place] = Sketch(mins[row].astype("<u4").tobytes(), tuple(bands[row].tolist()))
+        for place, kept, bands in zip(
+            places, mins.astype("<u4"), _bands(mins).tolist(), strict=True
+        ):
+            found[place] = Sketch(kept.tobytes(), tuple(bands))
     return found
 
 

@@ -80,7 +80,10 @@ class Bulk:
                 name: bindparam(_bound(name), type_=kind) for name, kind in self._types.items()
             }
             return self._make(connection, bound).compile(dialect=connection.dialect)
-        unpacked = (_unpacked(name, kind).label(name) for name, kind in self._types.items())
+        unpacked = (
+            _unpacked(bindparam(_bound(name), type_=String), kind).label(name)
+            for name, kind in self._types.items()
+        )
         return self._make(connection, dict(select(*unpacked).subquery("given").c.items()))
 
     def _values(self, name: str, rows: Rows, connection: Connection) -> Sequence[Any]:
@@ -146,10 +149,11 @@ def any_of(
 
     As 1,500 parameters it took longer to write the statement than to answer it.
     """
+    listed = to_json(list(values)).decode()
     if connection.dialect.name == "postgresql":
-        return column == func.any(literal(list(values), postgresql.ARRAY(column.type)))
-    listed = func.json_each(to_json(list(values)).decode()).table_valued("value")
-    return column.in_(select(listed.c.value))
+        unpacked = select(_unpacked(literal(listed), column.type)).scalar_subquery()
+        return column == func.any(func.array(unpacked))
+    return column.in_(select(func.json_each(listed).table_valued("value").c.value))
 
 
 def _bound(name: str) -> str:
@@ -157,13 +161,13 @@ def _bound(name: str) -> str:
     return f"given_{name}"
 
 
-def _unpacked(name: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """Give the rows of an array, which comes as JSON.
+def _unpacked(listed: ColumnElement[str], kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Give the rows of a list, which comes as JSON.
 
     The driver writes PostgreSQL's arrays ten times as slowly, and a table from JSON objects is
     read half as fast.
     """
-    array = cast(bindparam(_bound(name), type_=String), postgresql.JSON)
+    array = cast(listed, postgresql.JSON)
     if isinstance(kind, JSON):
         return cast(func.json_array_elements(array), kind)
     text = func.json_array_elements_text(array, type_=String)

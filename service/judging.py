@@ -13,6 +13,7 @@ from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from service import policy, text
+from service.bulk import any_of
 from service.models import COMMENTS, SITES, STORMS, THREADS, Comment, VerifiedAuthor
 from service.policy import Challenge, Policy, Ruling, Signals, Status, Thresholds
 from service.scoring import Budget, Content, Folded, Scorer, Tuning, Verdict
@@ -264,7 +265,7 @@ def _signals(case: Case, verdict: Verdict | None, book: Rulebook) -> Signals:
         address=row.address,
         name=row.name,
         text=written,
-        words=text.words(written) if book.policy.blocks_words else " ",
+        words=text.words(written) if book.policy.blocked_words else " ",
         link_hosts=text.link_hosts(row.body, row.url),
         honeypot_filled=row.honeypot_filled,
         approved=known.approved if known else 0,
@@ -288,9 +289,10 @@ def _has_proven(row: Any, known: _Verified) -> bool:
 
 def _titles(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     wanted = {row.thread_id for row in rows}
-    found = session.execute(
+    connection = session.connection()
+    found = connection.execute(
         select(THREADS.c.id, THREADS.c.page_title).where(
-            THREADS.c.id.in_(wanted), THREADS.c.page_title.is_not(None)
+            any_of(connection, THREADS.c.id, wanted), THREADS.c.page_title.is_not(None)
         )
     )
     return {row[0]: row[1] for row in found}

@@ -118,11 +118,6 @@ class Policy(BaseModel):
             self.proof_of_work is ProofOfWork.STORM and storm
         )
 
-    @property
-    def blocks_words(self) -> bool:
-        """Whether any rule looks at a comment's words."""
-        return bool(self._words)
-
     @cached_property
     def _email_patterns(self) -> Patterns:
         return Patterns(self.banned_emails)
