@@ -57,10 +57,12 @@ pictures: $(VENV)/.dev     ## take the README's pictures of the dashboard anew (
 	mkdir -p service/dashboard/pictures
 	cp $(PICTURES:%=build/screenshots/%-light.png) service/dashboard/pictures/
 
-lock:            ## resolve pyproject.toml into the two lock files (needs uv)
+lock:            ## resolve pyproject.toml into the lock files (needs uv)
 	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra tracing -c requirements.lock -o requirements-tracing.lock
 	$(COMPILE) --group build -o requirements-build.lock
-	$(COMPILE) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra tracing --group dev -c requirements-tracing.lock \
+	  -o requirements-dev.lock
 
 # In an environment made for the run; from the lock file alone, so the same again each time.
 sbom:            ## write build/sbom.json: what an installation consists of, in CycloneDX (needs uv)

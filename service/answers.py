@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header, parse_etags
 
-from service import limits, logs, metrics
+from service import limits, logs, metrics, traces
 from service.db import new_id
 from service.limits import Count
 from service.renderings import Rendering
@@ -26,10 +26,15 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is being answered."""
+    """A request that is being answered.
+
+    Attributes:
+        traceparent: the field of that name: of what the caller says it is a part.
+    """
 
     method: str
     path: str
+    traceparent: str | None = None
     request_id: str = field(default_factory=lambda: new_id("req"))
     began: float = field(default_factory=time.perf_counter)
 
@@ -80,6 +85,16 @@ class Asked:
                 comment=comment_id,
             ),
         )
+        if (spans := traces.current()) is not None:
+            spans.request(
+                method=self.method,
+                route=route,
+                status=status,
+                seconds=seconds,
+                request_id=self.request_id,
+                comment_id=comment_id,
+                traceparent=self.traceparent,
+            )
         return headers
 
 

@@ -1,5 +1,6 @@
 """The Flask application: puts the parts together and nothing else."""
 
+import atexit
 import gc
 import os
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import flask
 from flask import Response
 
-from service import access, api, config, dashboard, embed, limits, logs, problems
+from service import access, api, config, dashboard, embed, limits, logs, problems, traces
 from service.access import Access
 from service.admission import Admission
 from service.answers import Asked
@@ -73,7 +74,8 @@ def create_app(settings: Settings | None = None) -> Application:
 
     @app.before_request
     def begin() -> None:
-        flask.g.asked = Asked(flask.request.method, flask.request.path)
+        request = flask.request
+        flask.g.asked = Asked(request.method, request.path, request.environ.get("HTTP_TRACEPARENT"))
         flask.g.request_id = flask.g.asked.request_id
 
     @app.after_request
@@ -121,7 +123,11 @@ def start() -> Application:
     Raises:
         ConfigError: the environment's settings are not usable.
     """
-    app = create_app()
+    settings = config.from_environ(os.environ)
+    logs.configure(settings)
+    traces.begin(settings, "web")
+    atexit.register(traces.end)
+    app = create_app(settings)
     app.watch()
     return app
 

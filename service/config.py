@@ -5,7 +5,6 @@ bad value stops the start with all faults listed, rather than being ignored. A s
 from a file: `HAMGATE_SECRET_FILE` in place of `HAMGATE_SECRET`.
 """
 
-import contextlib
 import difflib
 import hashlib
 import ipaddress
@@ -20,13 +19,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service import relays
+from service import files, relays
 from service.errors import ConfigError
 from service.relays import Relay
 from service.values import (
     AbsolutePath,
     Address,
     BaseUrl,
+    Collector,
     DatabaseUrl,
     Issuer,
     Limit,
@@ -93,6 +93,9 @@ class Settings(BaseModel):
     web_backlog: int = Field(1024, ge=2, le=16_384, description="Connections a process may hold.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines for people or JSON.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log from.")
+    otel_exporter_otlp_endpoint: Collector | None = Field(
+        None, description="Your collector of traces, by OTLP over HTTP: http://HOST:4318."
+    )
     email_deliverability: bool = Field(
         False, description="Look up the e-mail's domain in DNS before accepting (cached)."
     )
@@ -284,7 +287,7 @@ class Settings(BaseModel):
         path = self.home / SECRET_FILES[0]
         try:
             if not path.exists():
-                _write_once(path, secrets.token_urlsafe(48))
+                files.write_once(path, secrets.token_urlsafe(48))
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(f"cannot read or make {path}: {error.strerror}") from error
@@ -304,18 +307,8 @@ class Settings(BaseModel):
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _write_once(path: Path, text: str) -> None:
-    """Write a private file unless it is there; no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
-        file.write(text)
-        file.flush()
-        with contextlib.suppress(FileExistsError):
-            os.link(file.name, path)
-
-
-# Names without the prefix are the ones every hosting platform already sets.
-_UNPREFIXED = {"database_url", "redis_url", "trusted_proxies"}
+# Names without the prefix are the ones that hosting platforms and OpenTelemetry already have.
+_UNPREFIXED = {"database_url", "redis_url", "trusted_proxies", "otel_exporter_otlp_endpoint"}
 VARIABLES: Mapping[str, str] = {
     (name.upper() if name in _UNPREFIXED else f"HAMGATE_{name.upper()}"): name
     for name in Settings.model_fields

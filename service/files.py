@@ -29,3 +29,13 @@ def keep(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a private file unless it is there; no reader ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as file:  # mode 0600
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)

@@ -46,7 +46,7 @@ class Repeats:
         page = self._threads.known((site.id, environ["QUERY_STRING"].encode("latin-1")))
         if page is None:
             return None
-        asked = Asked("GET", path)
+        asked = Asked("GET", path, environ.get("HTTP_TRACEPARENT"))
         count = self._limits.spend_other(limit_subject(self._client_address(environ)))
         if count is None:
             return None

@@ -3,6 +3,7 @@
 The one rule: what is not written as it should be is refused in words that show how.
 """
 
+import importlib.util
 import ipaddress
 import re
 from pathlib import Path
@@ -90,6 +91,14 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _collector(value: str) -> str:
+    if not re.fullmatch(r"https?://[^?#\s]+", value):
+        raise ValueError("write it as http://HOST:4318, without /v1/traces")
+    if importlib.util.find_spec("opentelemetry") is None:
+        raise ValueError("what sends traces is not installed: requirements-tracing.lock has it")
+    return value.rstrip("/")
+
+
 def _issuer(value: str) -> str:
     # Kept as written: the provider's own documents have to name it letter by letter.
     if not is_secure(value) or set("?#@ ") & set(value):
@@ -151,6 +160,7 @@ Ports = Annotated[tuple[PortRange, ...], BeforeValidator(_parse_ports)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Address = Annotated[str, AfterValidator(_address)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+Collector = Annotated[str, AfterValidator(_collector)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 Issuer = Annotated[str, AfterValidator(_issuer)]

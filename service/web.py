@@ -28,8 +28,9 @@ def run(settings: Settings) -> None:
     # prometheus_client reads this when it is imported, so nothing above may import it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
     # Imported before the web processes are forked, it is in memory once for all of them.
-    from service import admission, app
+    from service import admission, app, traces
 
+    traces.prepare(settings)
     _allow_files(settings.web_backlog + _OTHER_FILES)
     gc.collect()
     gc.freeze()  # the collector leaves alone what the processes share

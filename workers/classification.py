@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.orm import Session
 
-from service import campaigns, judging, logs, moderation, policy, shadows, tallies
+from service import campaigns, judging, logs, moderation, policy, shadows, tallies, traces
 from service.campaigns import Place
 from service.config import Settings
 from service.db import Database, db_now, tally_of
-from service.errors import HamgateError, Unavailable
+from service.errors import Unavailable
 from service.jobs import Job
 from service.judging import Case, Judgement, Rulebook
 from service.models import COMMENTS, POLICY_ACTOR
@@ -50,6 +50,7 @@ def classify() -> None:
     """
     here = context.current()
     here.database.doorbell.answer(Job.CLASSIFY)
+    traces.begin(here.settings, "worker")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     until = time.monotonic() + _SHIFT_SECONDS
     try:
@@ -62,6 +63,7 @@ def classify() -> None:
             pass
     finally:
         _set_alarm(0)
+        traces.end()
     if time.monotonic() >= until:
         here.database.doorbell.ring(Job.CLASSIFY)
 
@@ -128,6 +130,7 @@ def drain_batch(
         batch = claim(session, settings.classify_batch, lease)
     if not batch:
         return 0
+    claimed_at = time.time_ns()
     if alarm is not None:
         alarm(lease * 0.8)
     failed = [row for row in batch if row.classify_attempts > STRIKES]
@@ -140,7 +143,7 @@ def drain_batch(
         books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
     began = time.monotonic()
     judgements = judging.judge(scorer, cases, books)
-    seconds = time.monotonic() - began
+    seconds, scored_at = time.monotonic() - began, time.time_ns()
     silent = _ask_shadows(scorer, cases, books)
     ballots = [
         _ballot(row, judgement, place)
@@ -155,23 +158,32 @@ def drain_batch(
         tally.observe(tallies.BATCH, len(batch))
         tally.observe(tallies.SCORING_SECONDS, seconds)
         tally.count(tallies.LOST, by=lost)
-    _tell(ballots, outcome)
-    if lost:
-        log.info("%d of %d were decided elsewhere meanwhile", lost, len(batch))
-    return len(batch)
-
-
-def _tell(ballots: Sequence[Ballot], outcome: Sequence[DecisionView | HamgateError]) -> None:
-    """Log what was decided, so that one comment's way can be found by its id.
-
-    A few to a line: one line each would cost more, and a line of more than 4 kB might be torn
-    apart by those of other processes on its way through a pipe (pipe(7), PIPE_BUF).
-    """
     decided = [
         (ballot.comment_id, entry)
         for ballot, entry in zip(ballots, outcome, strict=True)
         if isinstance(entry, DecisionView)
     ]
+    _tell(decided)
+    if (spans := traces.current()) is not None:
+        spans.batch(
+            [row.id for row in batch],
+            decided,
+            claimed_at=claimed_at,
+            scored_at=scored_at,
+            scoring_seconds=seconds,
+            recorded_at=time.time_ns(),
+        )
+    if lost:
+        log.info("%d of %d were decided elsewhere meanwhile", lost, len(batch))
+    return len(batch)
+
+
+def _tell(decided: Sequence[tuple[str, DecisionView]]) -> None:
+    """Log what was decided, so that one comment's way can be found by its id.
+
+    A few to a line: one line each would cost more, and a line of more than 4 kB might be torn
+    apart by those of other processes on its way through a pipe (pipe(7), PIPE_BUF).
+    """
     for first in range(0, len(decided), _TOLD_TOGETHER):
         few = decided[first : first + _TOLD_TOGETHER]
         log.info(

@@ -9,7 +9,7 @@ import gc
 import os
 from dataclasses import dataclass
 
-from service import config
+from service import config, traces
 from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
@@ -35,6 +35,7 @@ _owner = 0
 def open_for(settings: Settings) -> Context:
     """Load the model and the ledger's driver; best before any fork, so that children have them."""
     global _context, _owner
+    traces.prepare(settings)
     scorer = _scorer or Scorer(settings.model)
     _context = Context(settings, Database(settings, Doorbell(settings)), scorer, Shelf())
     _owner = os.getpid()

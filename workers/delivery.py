@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from service import logs, tallies
+from service import logs, tallies, traces
 from service.db import Database
 from service.errors import ConfigError, Unavailable
 from service.models import DeliveryStatus
@@ -216,6 +216,8 @@ class Courier:
                 ms=outcome.duration_ms,
             ),
         )
+        if (spans := traces.current()) is not None:
+            spans.attempt(claim, outcome)
 
     async def _count(self) -> None:
         """Tell Redis what was counted; in a thread, since Redis may not answer."""
@@ -257,6 +259,7 @@ def run() -> None:
 
 async def _run() -> None:
     here = context.current()
+    traces.begin(here.settings, "courier")
     async with Outbound(here.settings) as outbound:
         courier = Courier(
             here.database, outbound, lease_seconds=here.settings.deliver_lease_seconds
@@ -265,3 +268,4 @@ async def _run() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, courier.stop)
         await courier.run()
+    traces.end()

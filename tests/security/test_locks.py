@@ -29,6 +29,7 @@ MENDED = [
     ("joblib", "1.2.0", "CVE-2022-21797: pre_dispatch was evaluated as code"),
     ("mako", "1.2.2", "CVE-2022-40023: ReDoS in the lexer"),
     ("markdown-it-py", "2.2.0", "CVE-2023-26303: crafted input made the parser fail"),
+    ("protobuf", "6.31.1", "CVE-2025-4565: nested groups without end exhausted the stack"),
     ("pygments", "2.15.1", "CVE-2022-40896: ReDoS in a lexer"),
     ("pyyaml", "5.4", "CVE-2020-14343: full_load ran code"),
     ("redis", "4.5.4", "CVE-2023-28859: answers of one async client reached another"),
@@ -50,10 +51,22 @@ def requirements(lock: Path) -> list[tuple[Requirement, list[str]]]:
     return found
 
 
-def test_all_three_locks_are_there() -> None:
+def test_every_lock_is_there() -> None:
     assert [lock.name for lock in LOCKS] == [
-        "requirements-build.lock", "requirements-dev.lock", "requirements.lock"
-    ]  # fmt: skip
+        "requirements-build.lock",
+        "requirements-dev.lock",
+        "requirements-tracing.lock",
+        "requirements.lock",
+    ]
+
+
+def test_tracing_adds_to_what_is_installed_and_changes_nothing_of_it() -> None:
+    plain, traced = (
+        {str(requirement) for requirement, _ in requirements(ROOT / name)}
+        for name in ("requirements.lock", "requirements-tracing.lock")
+    )
+
+    assert plain < traced
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
