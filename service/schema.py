@@ -90,11 +90,14 @@ def _build_ahead(engine: Engine, revision: str) -> None:
     with unavailable(), ahead.connect() as connection:
         there = _revision(connection)
         scripts = ScriptDirectory.from_config(_config(connection))
-        coming = () if there is None else scripts.iterate_revisions(revision, there)
+        if there is None:
+            return
+        passed = {script.revision for script in scripts.iterate_revisions(there, "base")}
         wanted = {
             name: on
-            for script in coming
-            for name, on in getattr(script.module, "AHEAD", {}).items()
+            for script in scripts.iterate_revisions(revision, there)
+            for name, (since, on) in getattr(script.module, "AHEAD", {}).items()
+            if since in passed  # else its columns come with the migrations themselves
         }
         if not wanted:
             return

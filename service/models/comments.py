@@ -91,7 +91,11 @@ class Comment(Base):
             *("campaign_id", "email_normalised", "thread_id"),
             **where("campaign_id IS NOT NULL"),
         ),
-        Index("ix_comments_queue", "site_id", "queue_at", "id", **where(_QUEUED)),
+        Index(
+            "ix_comments_queue_in_order",
+            *("site_id", "queue_at", "id", "campaign_id"),
+            **where(_QUEUED),
+        ),
         Index(
             "ix_comments_queue_campaign",
             *("site_id", "campaign_id", "queue_at", "id"),

@@ -149,6 +149,26 @@ TABLES: Mapping[str, Table] = {
             ("p95", "key_p95_ms", 1),
         ),
     ),
+    "large": Table(
+        "A ledger of ten million, beside one of ten thousand: ms in the ledger, and with our part",
+        (
+            ("comments", "comments", 0),
+            *(
+                column
+                for title, name in (
+                    ("queue page", "queue"),
+                    ("decision", "decision"),
+                    ("thread page", "thread"),
+                )
+                for column in (
+                    (f"{title} p50", f"{name}_p50_ms", 2),
+                    ("p95", f"{name}_p95_ms", 2),
+                    ("times the smaller", f"{name}_times", 1),
+                    ("whole p50", f"{name}_whole_p50_ms", 2),
+                )
+            ),
+        ),
+    ),
     "search": Table(
         "The search: ms for a page of hits",
         (

@@ -7,6 +7,7 @@ from tests.bench.decisions import Decisions
 from tests.bench.deliveries import Deliveries
 from tests.bench.intake import Intake, Reference
 from tests.bench.isso import Isso
+from tests.bench.large import Large
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
 from tests.bench.overload import Overload
@@ -33,8 +34,8 @@ class Row(Protocol):
         """Measure once; each figure's name ends with its unit."""
 
 
-# Measured only if it is named: it needs PyPI.
-PEER = Isso()
+# Measured only if they are named: one needs PyPI, the other 15 GB.
+PEER, LARGE = Isso(), Large()
 # The row that the others of a table are stated against.
 REFERENCES: dict[str, Row] = {"intake": Reference(), "reading": ReadingReference()}
 ROWS: tuple[Row, ...] = (
@@ -65,6 +66,7 @@ ROWS: tuple[Row, ...] = (
     Deliveries("postgresql"),
     Queue("sqlite"),
     Queue("postgresql"),
+    LARGE,
     Search("sqlite"),
     Search("postgresql"),
     Widget("sqlite"),
@@ -75,8 +77,11 @@ ROWS: tuple[Row, ...] = (
 def choose(names: Sequence[str]) -> list[Row]:
     """Give the rows with these names; each table brings its reference.
 
-    Without names all, but for the peer's.
+    Without names all, but for the peer's and that of the largest ledger.
     """
-    chosen: list[Row] = [row for row in ROWS if (row.name in names if names else row is not PEER)]
+    unasked = (PEER, LARGE)
+    chosen: list[Row] = [
+        row for row in ROWS if (row.name in names if names else row not in unasked)
+    ]
     wanted = {REFERENCES[row.table].name for row in chosen if row.table in REFERENCES}
     return [row for row in ROWS if row in chosen or row.name in wanted]

@@ -32,6 +32,7 @@ _NAMES = (
     "latency-postgresql",
     "deliveries-sqlite",
     "queue-sqlite",
+    "large-postgresql",
     "search-postgresql",
     "widget-sqlite",
     "memory",

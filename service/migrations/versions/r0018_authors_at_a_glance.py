@@ -9,8 +9,9 @@ depends_on = None
 
 _NEW, _OLD = "ix_comments_site_id_email_status", "ix_comments_site_id_email"
 _COLUMNS = ["site_id", "email_normalised", "status"]
-# Built ahead of the migration, while comments are written (`service.schema`).
-AHEAD = {_NEW: f"comments ({', '.join(_COLUMNS)})"}
+# Built ahead of the migration, while comments are written, on a ledger that has the columns:
+# since which revision, and on what (`service.schema`).
+AHEAD = {_NEW: ("0001", f"comments ({', '.join(_COLUMNS)})")}
 
 
 def upgrade() -> None:
