@@ -4,7 +4,6 @@ The one rule: who asks for no traces pays for none. Without a collector nothing 
 imported, and what would be told costs one look at `current`.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from service.config import Settings
@@ -18,7 +17,9 @@ _current: "Spans | None" = None
 def prepare(settings: Settings) -> None:
     """Import before processes are forked what each of them would import by itself."""
     if settings.otel_exporter_otlp_endpoint is not None:
-        importlib.import_module("service.spans")
+        from service import spans
+
+        spans.warm_up()
 
 
 def begin(settings: Settings, process: str) -> None:
