@@ -8,20 +8,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 import redis
+from sqlalchemy import update
 
 from classifier import BUILTIN
 from service import config, doctor, schema
 from service.config import Settings
-from service.db import Database
+from service.db import Database, utc_now
 from service.doctor import Finding, Grade
+from service.models import DELIVERIES, ENDPOINTS
 from service.policy import Status
 from service.scoring import Scorer
-from tests.cast import decide, make_comment, make_comments, make_site, odd_talk, open_ledger
+from tests.cast import (
+    decide,
+    make_comment,
+    make_comments,
+    make_endpoint,
+    make_site,
+    odd_talk,
+    open_ledger,
+)
 from tests.conftest import Valkey
 from tests.service.conftest import Ended
 from tests.system import free_port
@@ -81,6 +92,37 @@ def test_labels_in_quarantine_are_a_warning_with_the_command(
     assert found.grade is Grade.WARN
     assert found.message.startswith("31 labels of key:stolen on blog are in quarantine")
     assert found.remedy.endswith("hamgate model release blog key:stolen")
+
+
+def test_webhooks_that_fail_or_wait_are_a_warning(here: Settings) -> None:
+    database = open_ledger(here)
+    assert finding(here, "webhooks") == Finding("webhooks", Grade.OK, "0 are told; none is overdue")
+    site = make_site(database)
+    make_endpoint(database, site)
+    make_endpoint(database, site)
+    make_comment(database, site)
+    long_ago = utc_now() - timedelta(seconds=100)
+
+    with database.transaction() as session:
+        session.execute(update(DELIVERIES).values(due_at=long_ago))
+    found = finding(here, "webhooks")
+    assert (found.grade, found.remedy) == (Grade.WARN, "hamgate worker, whose courier delivers")
+    assert found.message.startswith("the oldest delivery has been due for 1")
+
+    with database.transaction() as session:
+        session.execute(update(ENDPOINTS).values(failing_since=long_ago))
+    found = finding(here, "webhooks")
+    assert (found.grade, found.message.partition(",")[0]) == (Grade.WARN, "2 of 2 fail")
+    assert f"on {site.slug}; the oldest delivery" in found.message
+
+    with database.transaction() as session:
+        session.execute(update(ENDPOINTS).values(disabled_at=long_ago, disabled_reason="410"))
+    found = finding(here, "webhooks")
+    assert (found.grade, found.message.partition(";")[0]) == (
+        Grade.WARN,
+        f"2 disabled by their failures, on {site.slug}",
+    )
+    database.close()
 
 
 def test_a_database_that_is_not_migrated_is_a_failure_with_the_command(here: Settings) -> None:
@@ -261,7 +303,7 @@ def test_comments_that_nobody_decides_are_a_failure(here: Settings) -> None:
 def test_a_worker_that_is_registered_but_dead_is_a_warning(
     here: Settings, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "_HEARS_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr(doctor.around, "_HEARS_WITHIN_SECONDS", 0.2)
     client = redis.Redis(unix_socket_path=str(valkey.socket))
     client.sadd("rq:workers:classify", "rq:worker:gone")
     client.hset("rq:worker:gone", "birth", "2020-01-01T00:00:00Z")
