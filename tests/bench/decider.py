@@ -1,13 +1,15 @@
 """One worker process as the RQ worker forks it, with the model loaded; see `decisions`."""
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from service import config
+from service import config, logs
 from service.db import Database
 from service.jobs import Doorbell
 from service.models import COMMENTS
@@ -19,6 +21,7 @@ from workers import classification, context
 def main() -> None:
     """Score or drain, as ordered, until the parent closes standard input."""
     settings = config.from_environ(os.environ)
+    logs.configure(settings)
     scorer = Scorer(settings.model)
     scorer.score([classification.WARM_UP])
     database = Database(settings, Doorbell(settings))
@@ -42,7 +45,9 @@ def main() -> None:
         return sum(len(scorer.score(batch)) for batch in batches)
 
     def drain() -> int:
-        return classification.drain(database, scorer, settings)
+        # What a worker says is written, and read by nobody.
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+            return classification.drain(database, scorer, settings)
 
     def handle(order: dict[str, Any]) -> Mapping[str, Any]:
         cpu, begin = time.process_time(), time.perf_counter()

@@ -1,8 +1,11 @@
 """Decisions: how many comments a second one worker decides, and how much of that is scoring.
 
 Pending comments are put into the ledger; then one process claims, scores, decides and records
-until none is left, as a worker does. Before and after, the same process only scores the same
-comments in batches of the same size: that is the rate which the whole is stated against.
+until none is left, as a worker does. Before and after, the same process does nothing but score the
+same comments, in batches of the same size, already in memory: folding, n-grams, facts, the sum and
+its clues. That is the pure rate which the whole is stated against. The sketch by which
+near-duplicates are found, the rules, every look-up and the ledger are not in it, though a decision
+needs them.
 """
 
 import itertools
