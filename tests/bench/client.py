@@ -87,6 +87,7 @@ class _Client:
         headers: dict[str, str],
         origin: str,
         keyed: bool,
+        fields: dict[str, str],
         count: int,
         connections: int,
     ) -> None:
@@ -95,7 +96,7 @@ class _Client:
             self._requests = repeat(texts.get_request(path, host, headers), count)
         else:
             made = texts.http_requests(
-                path, host, headers, texts.generate(0, count), origin, keyed=keyed
+                path, host, headers, texts.generate(0, count), origin, keyed=keyed, fields=fields
             )
             self._requests = iter(made)
         for _ in range(connections):

@@ -18,17 +18,36 @@ from tests.bench.servers import DatabaseKind, Installation, Stage
 _WARM_UP_SECONDS = 1.0
 
 
+def table_of(connections: int) -> str:
+    """Give the table in which rows with so many connections stand."""
+    return "intake" if connections == 64 else f"intake-{connections}"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The fixed reference under the same load."""
+    """The fixed reference under the same load.
 
-    name: str = "reference"
-    table: str = "intake"
+    Attributes:
+        connections: how many.
+    """
+
+    connections: int = 64
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return "reference" if self.connections == 64 else f"reference-{self.connections}"
+
+    @property
+    def table(self) -> str:
+        """The table of its connections."""
+        return table_of(self.connections)
 
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds."""
         with stage.reference() as here:
-            figures, _ = loaded(here, here.target, seconds)
+            target = replace(here.target, connections=self.connections)
+            figures, _ = loaded(here, target, seconds)
             return figures
 
 
@@ -41,23 +60,32 @@ class Intake:
         worker: whether a worker decides the comments at the same time. Without one, the bell is
             still rung.
         keyed: whether each request has an Idempotency-Key, as the widget will send it.
+        connections: how many.
     """
 
     kind: DatabaseKind
     worker: bool = False
     keyed: bool = False
-    table: str = "intake"
+    connections: int = 64
 
     @property
     def name(self) -> str:
         """The row's name."""
         variant = "-worker" if self.worker else "-keyed" if self.keyed else ""
+        if self.connections != 64:
+            variant += f"-{self.connections}"
         return f"intake-{self.kind}{variant}"
+
+    @property
+    def table(self) -> str:
+        """The table of its connections."""
+        return table_of(self.connections)
 
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds over an empty ledger."""
         with stage.parts(self.kind, worker=self.worker) as here:
-            figures, accepted = loaded(here, replace(here.target, keyed=self.keyed), seconds)
+            target = replace(here.target, keyed=self.keyed, connections=self.connections)
+            figures, accepted = loaded(here, target, seconds)
             with here.ledger() as session:
                 stored = session.scalar(select(func.count()).select_from(COMMENTS))
             if stored != accepted:

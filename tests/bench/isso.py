@@ -1,4 +1,4 @@
-"""Isso beside us: the same thread read from the same kind of server, in the same run.
+"""Isso beside us: the same comments to the same kind of server, in the same run.
 
 It comes from PyPI into an environment of its own below the benchmark's folder, which is thrown
 away with it: nothing of it is a dependency of ours, and its row is measured only if it is named.
@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.bench import texts
-from tests.bench.intake import loaded
+from tests.bench.intake import loaded, table_of
 from tests.bench.reading import CONNECTIONS
 from tests.bench.servers import Stage
 from tests.cast import ORIGIN
@@ -21,6 +21,7 @@ from tests.cast import ORIGIN
 _WANTED = ("isso==0.14.0", "gunicorn==27.0.1")
 _URI = "/first-post"
 _COMMENTS = 100
+_FIELDS = {"name": "author", "email": "email", "body": "text"}
 _FILL = """
 import json, sys
 from isso import config, db
@@ -59,6 +60,46 @@ class Isso:
             return figures
 
 
+@dataclass(frozen=True, slots=True)
+class IssoIntake:
+    """Sending comments to Isso, as to us; its limit by address is off, as ours are never reached.
+
+    Attributes:
+        connections: how many.
+    """
+
+    connections: int = 64
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return "isso-intake" if self.connections == 64 else f"isso-intake-{self.connections}"
+
+    @property
+    def table(self) -> str:
+        """The table of its connections."""
+        return table_of(self.connections)
+
+    def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
+        """Load it for so many seconds.
+
+        Raises:
+            RuntimeError: PyPI gave none.
+        """
+        python = _environment(stage.folder / "isso")
+        with stage.served(
+            lambda home: _prepare(python, home), "isso.run", program=str(python)
+        ) as here:
+            target = replace(
+                here.target,
+                path=f"/new?uri={quote(_URI, safe='')}",
+                connections=self.connections,
+                fields=_FIELDS,
+            )
+            figures, _ = loaded(here, target, seconds)
+            return figures
+
+
 def _environment(folder: Path) -> Path:
     """Give the Python of an environment with Isso in it, made once for a run."""
     python = folder / "bin" / "python"
@@ -73,6 +114,7 @@ def _prepare(python: Path, home: Path) -> dict[str, str]:
     settings, ledger = home / "isso.cfg", home / "comments.db"
     parser = configparser.ConfigParser()
     parser["general"] = {"dbpath": str(ledger), "host": ORIGIN}
+    parser["guard"] = {"enabled": "false"}
     with settings.open("w") as file:
         parser.write(file)
     comments = [

@@ -1,5 +1,6 @@
 """Load: requests over keep-alive connections from a process of its own."""
 
+import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -54,6 +55,8 @@ class Target:
         headers: sent with each request.
         keyed: whether each request has its own Idempotency-Key.
         method: `POST` with a comment, or `GET` with nothing.
+        fields: what a comment's fields are called there, by our names; those that are not named
+            are not sent. Empty for ours.
     """
 
     port: int
@@ -63,6 +66,24 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     keyed: bool = False
     method: str = "POST"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def fetch(self) -> bytes:
+        """Ask once, and give what is answered.
+
+        Raises:
+            RuntimeError: it was not answered with 200.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(self.method, self.path, headers=dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"{self.path} was answered {answer.status}")
+        return content
 
 
 class Generator:
@@ -93,6 +114,7 @@ class Generator:
                         "connections": target.connections,
                         "headers": dict(target.headers),
                         "keyed": target.keyed,
+                        "fields": dict(target.fields),
                         "count": self._count,
                     }
                 }

@@ -6,10 +6,11 @@ from typing import Protocol
 from tests.bench.decisions import Decisions
 from tests.bench.deliveries import Deliveries
 from tests.bench.intake import Intake, Reference
-from tests.bench.isso import Isso
+from tests.bench.isso import Isso, IssoIntake
 from tests.bench.large import Large
 from tests.bench.latency import Latency
 from tests.bench.memory import Memory
+from tests.bench.nginx import Nginx
 from tests.bench.overload import Overload
 from tests.bench.pages import OpenPages
 from tests.bench.queue import Queue
@@ -34,10 +35,16 @@ class Row(Protocol):
         """Measure once; each figure's name ends with its unit."""
 
 
-# Measured only if they are named: one needs PyPI, the other 15 GB.
-PEER, LARGE = Isso(), Large()
+PEERS = (Isso(), IssoIntake(), IssoIntake(16))
+LARGE = Large()
+# Measured only if they are named: what they need are PyPI, 15 GB, and nginx.
+UNASKED: tuple[Row, ...] = (*PEERS, LARGE, Nginx())
 # The row that the others of a table are stated against.
-REFERENCES: dict[str, Row] = {"intake": Reference(), "reading": ReadingReference()}
+REFERENCES: dict[str, Row] = {
+    "intake": Reference(),
+    "intake-16": Reference(16),
+    "reading": ReadingReference(),
+}
 ROWS: tuple[Row, ...] = (
     REFERENCES["intake"],
     Intake("sqlite"),
@@ -46,6 +53,11 @@ ROWS: tuple[Row, ...] = (
     Intake("postgresql", keyed=True),
     Intake("sqlite", worker=True),
     Intake("postgresql", worker=True),
+    PEERS[1],
+    REFERENCES["intake-16"],
+    Intake("sqlite", connections=16),
+    Intake("postgresql", connections=16),
+    PEERS[2],
     Overload("sqlite"),
     Overload("postgresql"),
     Overload("sqlite", stubborn=True),
@@ -55,7 +67,8 @@ ROWS: tuple[Row, ...] = (
         for kind in KINDS
         for comments, known in ((50, False), (100, False), (50, True))
     ),
-    PEER,
+    PEERS[0],
+    UNASKED[-1],
     OpenPages("sqlite"),
     OpenPages("postgresql"),
     Decisions("sqlite"),
@@ -77,11 +90,10 @@ ROWS: tuple[Row, ...] = (
 def choose(names: Sequence[str]) -> list[Row]:
     """Give the rows with these names; each table brings its reference.
 
-    Without names all, but for the peer's and that of the largest ledger.
+    Without names all, but for those that need what not everybody has.
     """
-    unasked = (PEER, LARGE)
     chosen: list[Row] = [
-        row for row in ROWS if (row.name in names if names else row not in unasked)
+        row for row in ROWS if (row.name in names if names else row not in UNASKED)
     ]
     wanted = {REFERENCES[row.table].name for row in chosen if row.table in REFERENCES}
     return [row for row in ROWS if row in chosen or row.name in wanted]

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import getpass
 import itertools
 import os
 import socket
@@ -36,6 +37,21 @@ _STOP_SECONDS = 15.0
 _QUIET_SECONDS = 0.2
 # Limits are counted and checked like everybody's, and never reached.
 _UNREACHED = "9000000/minute"
+
+
+_NGINX = """
+daemon off;
+user {user};
+worker_processes 2;
+pid {home}/nginx.pid;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  types {{ application/json json; }}
+  keepalive_requests 1000000;
+  server {{ listen 127.0.0.1:{port}; root {home}; }}
+}}
+"""
 
 
 @dataclass
@@ -124,6 +140,23 @@ class Stage:
 
         with _running("web", arguments, environ, home, ready, program) as pid:
             yield Installation(settings, environ, {"web": pid})
+
+    @contextlib.contextmanager
+    def nginx(self, program: str, page: bytes) -> Iterator[Installation]:
+        """Run nginx over a folder with one page, `/thread.json`, in two processes."""
+        home = self._home()
+        settings = Settings(home=home, port=_free_port())
+        (home / "thread.json").write_bytes(page)
+        (home / "nginx.conf").write_text(
+            _NGINX.format(home=home, port=settings.port, user=getpass.getuser())
+        )
+        arguments = ["-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
+
+        def ready() -> bool:
+            return _speaks_http(settings)
+
+        with _running("nginx", arguments, _clean_environ(), home, ready, program) as pid:
+            yield Installation(settings, {}, {"web": pid})
 
     @contextlib.contextmanager
     def parts(

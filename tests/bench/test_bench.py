@@ -24,6 +24,7 @@ _NAMES = (
     "intake-sqlite-keyed",
     "intake-postgresql-worker",
     "overload-sqlite",
+    "intake-sqlite-16",
     "reading-sqlite-100",
     "reading-postgresql-50-known",
     "pages-sqlite",

@@ -99,15 +99,16 @@ def _body(dice: random.Random, length: int, number: int) -> str:
     return " ".join(sentences)[: max(1, length - len(ending))] + ending
 
 
-def request(text: Text, origin: str) -> bytes:
-    """Give the JSON of a submission."""
-    fields = {
+def request(text: Text, origin: str, fields: Mapping[str, str]) -> bytes:
+    """Give the JSON of a submission; `fields` as of `load.Target`."""
+    ours = {
         "page_url": f"{origin}/posts/{text.page}",
         "name": text.name,
         "email": text.email,
         "body": text.body,
     }
-    return json.dumps(fields, ensure_ascii=False).encode()
+    sent = {fields[name]: ours[name] for name in fields} if fields else ours
+    return json.dumps(sent, ensure_ascii=False).encode()
 
 
 def get_request(path: str, host: str, headers: Mapping[str, str]) -> bytes:
@@ -124,6 +125,7 @@ def http_requests(
     origin: str,
     *,
     keyed: bool,
+    fields: Mapping[str, str],
 ) -> list[bytes]:
     """Give whole HTTP requests, ready to be sent, each from an address of its own.
 
@@ -134,12 +136,13 @@ def http_requests(
         texts: one request for each.
         origin: of the page that submits.
         keyed: whether each has an Idempotency-Key of its own, as the widget sends it.
+        fields: as of `load.Target`.
     """
     always = {**_BROWSER, "Referer": f"{origin}/", **headers}
     fixed = "".join(f"{name}: {value}\r\n" for name, value in always.items())
     made = []
     for number, text in enumerate(texts):
-        body = request(text, origin)
+        body = request(text, origin, fields)
         own = f"X-Forwarded-For: 11.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}\r\n"
         if keyed:
             own += f'Idempotency-Key: "{random.Random(text.email).getrandbits(128):032x}"\r\n'
