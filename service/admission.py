@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from service import metrics, problems
-from service.bodies import Bodies
+from service import connections, metrics, problems
+from service.bodies import WITHIN_SECONDS, Bodies
 from service.config import Settings
 from service.db import new_id
 from service.errors import HamgateError, Malformed, TooSlow, Unavailable
@@ -31,6 +31,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OF_SITES = ("/api/v1/sites/", "/dashboard/sites/", "/sites/")
 _SESSION = "hamgate="
 _TELL_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 1.0
 # For each place in the gate: threads that read bodies, which may take its sender's time, and
 # threads that nobody can hold, for probes and refusals.
 _READING_FOR_EACH_PLACE = 1
@@ -55,12 +56,17 @@ class Admission:
         self._lock = threading.Lock()
         self._refused: Counter[str] = Counter()
         self._tell_at = 0.0
+        self._expects_reading = False
         self._turns = itertools.count()
 
     def __call__(
         self, environ: "WSGIEnvironment", start: "StartResponse", application: "WSGIApplication"
     ) -> Iterable[bytes]:
         """Answer a request: by the application, or that it is too much."""
+        if not self._expects_reading:
+            # Only now it is certain that the server listens; later clients inherit it.
+            self._expects_reading = True
+            connections.expect_reading(int(environ["SERVER_PORT"]), WITHIN_SECONDS)
         path: str = environ["PATH_INFO"]
         if path in _PROBES:
             return application(environ, start)
@@ -85,7 +91,12 @@ class Admission:
 
     def watch(self) -> None:
         """Have those hung up on who take too long, for as long as the process lives."""
-        self._bodies.watch()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_LOOK_EVERY_SECONDS)
+            self._bodies.end_late()
 
     def _refuse(self, overload: Overloaded, rank: Rank, start: "StartResponse") -> Iterable[bytes]:
         name = rank.name.lower()

@@ -19,11 +19,10 @@ from service.gate import Overloaded
 
 log = logging.getLogger(__name__)
 
-# From the end of the headers; those have as long (`service.web`).
+# From the end of the headers, for which there is as much (`service.web`).
 WITHIN_SECONDS = 10.0
 # More than any route takes; it refuses what is longer without another look.
 _MOST_BYTES = 128 * 1024 + 1
-_LOOK_EVERY_SECONDS = 1.0
 # Nothing is sent to a client that is still sending, but that they may go on (100 Continue).
 _SLACK_SECONDS = 1.0
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -82,16 +81,7 @@ class Bodies:
             raise Malformed("the body is shorter than was said")
         return io.BytesIO(body)
 
-    def watch(self) -> None:
-        """End the connections of those who take too long, for as long as the process lives."""
-        threading.Thread(target=self._watch, name="bodies", daemon=True).start()
-
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_LOOK_EVERY_SECONDS)
-            self._end_late()
-
-    def _end_late(self) -> None:
+    def end_late(self) -> None:
         """Hang up on those who take too long.
 
         Which connection a body comes by is not told. It is one of those by which the client has had

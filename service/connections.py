@@ -43,6 +43,19 @@ def hang_up(port: int, unanswered: Mapping[str, float]) -> None:
             log.debug("a connection ended by itself: %s", error.strerror)
 
 
+def expect_reading(port: int, within_seconds: float) -> None:
+    """Have the kernel end connections of clients who take nothing of an answer for so long.
+
+    It is told so of the socket that listens on a port of ours, and those of clients inherit it
+    (tcp(7), TCP_USER_TIMEOUT; on Linux only).
+    """
+    for found in _sockets():
+        listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if listens and found.getsockname()[1] == port:
+            milliseconds = int(within_seconds * 1000)
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
 def _sockets() -> Iterator[socket.socket]:
     """Give the process's TCP sockets, each held open for as long as it is looked at."""
     if sys.platform != "linux":

@@ -9,10 +9,11 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from service import config
-from tests.cast import ORIGIN, make_body, make_site, open_ledger
+from tests.cast import ORIGIN, make_body, make_site, open_ledger, wait_until
 from tests.conftest import Valkey, ledgers
 from tests.system import System
 
@@ -85,6 +86,7 @@ def dawdlers(web: System) -> Iterator[dict[str, "Dawdler"]]:
         "drips a body and takes answers as slowly": Dawdler(
             web, 3 * _LONG + begun, "127.0.0.7", drop=b" ", takes=200
         ),
+        "takes nothing": Dawdler(web, 40 * _LONG, takes=0),
         "says nothing": Dawdler(web, b""),
         "begins and stops": Dawdler(web, b"GET /livez HTTP/1.1\r\nHost: x\r\n"),
         "drips": Dawdler(web, b"GET /livez HTTP/1.1\r\n", drop=b"X: y\r\n"),
@@ -282,6 +284,13 @@ def test_taking_earlier_answers_slowly_gives_no_more_time_for_a_body(
     assert slow.sent_away_within(_GENEROUS_SECONDS)
 
 
+def test_who_takes_nothing_of_an_answer_is_hung_up_on(
+    web: System, dawdlers: dict[str, "Dawdler"]
+) -> None:
+    """Nobody tells them, so it is the server that is asked."""
+    wait_until(lambda: not dawdlers["takes nothing"].is_held_by(web))
+
+
 def test_a_body_that_breaks_off_is_no_body(web: System) -> None:
     with connect(web) as connection:
         connection.sendall(_POST + b"Content-Length: %d\r\n\r\n" % (len(_BODY) + 1) + _BODY)
@@ -320,13 +329,23 @@ class Dawdler:
     def sent_away_within(self, seconds: float) -> bool:
         return self._gone.wait(seconds)
 
+    def is_held_by(self, system: System) -> bool:
+        """Whether the server has the connection still."""
+        port = self._connection.getsockname()[1]
+        server = psutil.Process(system.processes["web"].pid)
+        return any(
+            one.raddr and one.raddr.port == port
+            for process in server.children(recursive=True)
+            for one in process.net_connections()
+        )
+
     def leave(self) -> None:
         self._left.set()
         self._thread.join()
         self._connection.close()
 
     def _dawdle(self) -> None:
-        while not self._left.is_set():
+        while self._takes and not self._left.is_set():
             try:
                 if self._drop:
                     self._connection.sendall(self._drop)
