@@ -28,7 +28,7 @@ from tests.system import System
 # One comment in so many kills whoever scores it, the seventh for the first time.
 _POISONED = 1000, 7
 _JUDGED = 0.1
-_REFUSED = 0.05
+_REFUSED = 0.01
 
 
 class Doomed(System):

@@ -29,7 +29,7 @@ _CLIENTS = 12
 # What was broken and has not come to itself again after so long is broken once more.
 _LAME_SECONDS = 5.0
 # So many comments may have been begun of which the receiver has not been told all.
-_AHEAD_MOST = 1000
+_AHEAD_MOST = 3000
 _SETTINGS = {
     "HAMGATE_CLASSIFY_LEASE_SECONDS": "2",
     "HAMGATE_CLASSIFY_BATCH": "32",
