@@ -28,8 +28,10 @@ _STARTED_WITHIN_SECONDS = 60.0
 _CLIENTS = 12
 # What was broken and has not come to itself again after so long is broken once more.
 _LAME_SECONDS = 5.0
-# So many comments may have been begun of which the receiver has not been told all.
+# So many comments may have been begun of which the receiver does not know. Deliveries that come
+# late are not what this is about, and what no longer fits into an outbox is not delivered.
 _AHEAD_MOST = 3000
+_AHEAD_OF_POINT_MOST = 300
 _SETTINGS = {
     "HAMGATE_CLASSIFY_LEASE_SECONDS": "2",
     "HAMGATE_CLASSIFY_BATCH": "32",
@@ -118,10 +120,16 @@ class _Run:
     log: BinaryIO
     say: Callable[[str], None]
     seen: Seen = field(default_factory=Seen)
+    accepted_then: int = 0
+    killed_then: int = 0
+    broken_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.plan.seed)
 
     def played(self) -> Report:
         """Play it from beginning to end."""
-        dice = random.Random(self.plan.seed)
+        dice = self.dice
         receiver = Receiver(self.seen, random.Random(dice.random()))
         site = make_site(self.database)
         with self.database.transaction() as session:
@@ -147,34 +155,18 @@ class _Run:
 
     def _break(self, system: Doomed, load: Load, faults: Faults) -> None:
         plan = self.plan
-        dice = random.Random(plan.seed)
         for number, fault in enumerate(plan.first, 1):
             load.allow(plan.comments * number // len(plan.first))
             faults.do(fault)
+        step = self._at_random if plan.point is None else self._at_point
         came, came_at = (0, 0), time.monotonic()
-        accepted_then, broken_at = 0, time.monotonic()
         while not load.is_over:
             killed = faults.kills.total()
             if killed >= plan.kills and load.accepted >= plan.comments:
                 load.finish()
                 time.sleep(0.05)
-            elif plan.point is not None:
-                load.allow_more()
-                faults.kill_at(plan.point)
-                time.sleep(0.02)
             else:
-                share = min(1.0, (killed + 1) / plan.kills) if plan.kills else 1.0
-                # Each comment is told of twice. Deliveries that come late are not what this is
-                # about, and what no longer fits into an outbox is not delivered.
-                told = len(self.seen.received) // 2
-                others = faults.others.total()
-                load.allow(min(int(plan.comments * share) + others, told + _AHEAD_MOST))
-                time.sleep(dice.uniform(0, plan.pause_seconds))
-                # What is broken is to be at work: something was accepted again, or cannot be.
-                is_at_work = load.accepted > accepted_then
-                if plan.kills and (is_at_work or time.monotonic() > broken_at + _LAME_SECONDS):
-                    faults.one()
-                    accepted_then, broken_at = load.accepted, time.monotonic()
+                step(load, faults)
             system.revive()
             self.stage.revive()
             # At some points everybody dies who would accept something.
@@ -184,6 +176,34 @@ class _Run:
             elif time.monotonic() > came_at + _NOTHING_COMES_SECONDS:
                 raise AssertionError(f"nothing is accepted any more: {dict(load.answers)}")
             self.say(f"{load.accepted} accepted, {killed} killed")
+
+    def _at_random(self, load: Load, faults: Faults) -> None:
+        """Let some more be submitted, and break the next thing once the last is at work again."""
+        plan = self.plan
+        share = min(1.0, (faults.kills.total() + 1) / plan.kills) if plan.kills else 1.0
+        due = int(plan.comments * share) + faults.others.total()
+        load.allow(min(due, self._told + _AHEAD_MOST))
+        time.sleep(self.dice.uniform(0, plan.pause_seconds))
+        works = load.accepted > self.accepted_then
+        if plan.kills and (works or time.monotonic() > self.broken_at + _LAME_SECONDS):
+            faults.one()
+            self.accepted_then, self.broken_at = load.accepted, time.monotonic()
+
+    def _at_point(self, load: Load, faults: Faults) -> None:
+        """Let another be submitted, and have somebody die some time after the last one did."""
+        assert self.plan.point is not None
+        if load.accepted < self._told + _AHEAD_OF_POINT_MOST:
+            load.allow_more()
+        if faults.kills.total() > self.killed_then:
+            self.killed_then, self.broken_at = faults.kills.total(), time.monotonic()
+        elif time.monotonic() > self.broken_at + self.plan.pause_seconds:
+            faults.kill_at(self.plan.point)
+        time.sleep(0.02)
+
+    @property
+    def _told(self) -> int:
+        """About how many comments the receiver knows of; it is told of each twice."""
+        return len(self.seen.received) // 2
 
     def _look(self, system: Doomed, load: Load, faults: Faults, seconds: float) -> Report:
         self.stage.mend()
