@@ -31,7 +31,7 @@ debian:
 bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
 	$(BIN)/python -m tests.bench
 
-chaos: $(VENV)/.dev     ## break everything again and again, and look what holds (hours; prints a table)
+chaos: $(VENV)/.dev     ## break everything again and again, and look what holds (an hour or more; prints a table)
 	$(BIN)/python -m tests.chaos
 
 # atheris runs in an environment that is laid over ours for the time.
