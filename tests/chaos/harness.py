@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -55,10 +56,22 @@ class Doomed(System):
         )
 
     def revive(self) -> None:
-        """Start again what has died whole."""
-        for name, process in list(self.processes.items()):
-            if process.poll() is not None:
-                self.start(name)
+        """Start again what has died."""
+        for name in self._bury():
+            self.start(name)
+
+    def stop(self) -> None:
+        """Stop everything, and what is left of what died."""
+        self._bury()
+        super().stop()
+
+    def _bury(self) -> list[str]:
+        """End what the dead have left, as a service manager does, and give their names."""
+        dead = [name for name, process in self.processes.items() if process.poll() is not None]
+        for name in dead:
+            with contextlib.suppress(ProcessLookupError):  # it has left nothing
+                os.killpg(self.processes[name].pid, signal.SIGKILL)
+        return dead
 
     def members(self) -> list[psutil.Process]:
         """Give every process of it that lives."""
