@@ -7,8 +7,9 @@ from types import TracebackType
 
 from tests.bench.child import Child
 
-# More than any of the servers answers in a second: so many requests are prepared for each.
-_MOST_A_SECOND = 8_000
+# More than any of the servers answers in a second: so many comments are prepared for each, and
+# so many times one page is asked for.
+_MOST_A_SECOND = {"POST": 8_000, "GET": 100_000}
 _UNLIMITED = 10**9
 
 
@@ -99,7 +100,7 @@ class Generator:
         """
         self._child = Child("tests.bench.client")
         self._target = target
-        self._count = count or int(seconds * _MOST_A_SECOND) + target.connections
+        self._count = count or int(seconds * _MOST_A_SECOND[target.method]) + target.connections
 
     def __enter__(self) -> "Generator":
         target = self._target

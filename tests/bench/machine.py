@@ -80,10 +80,10 @@ def calibrate(folder: Path, valkey_socket: Path) -> Calibration:
 class Spinners:
     """Keeps the cores from falling asleep, which on virtual machines multiplies every wake-up.
 
-    One busy process for each core, at nice 19 and, where the kernel has it, SCHED_IDLE: it yields
-    at once to whatever else wants to run. At nice 19 alone a PING took 33 µs instead of 13 (the
-    spinner keeps the core for the rest of its slice). Their time belongs to no process group
-    that is measured. A spinner ends by itself when its parent does.
+    One busy process for each core, at nice 19, as is its session, and, where the kernel has it,
+    SCHED_IDLE: it yields at once to whatever else wants to run. At nice 19 alone a PING took 33 µs
+    instead of 13 (the spinner keeps the core for the rest of its slice). Their time belongs to no
+    process group that is measured. A spinner ends by itself when its parent does.
     """
 
     def __init__(self) -> None:
