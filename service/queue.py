@@ -20,7 +20,7 @@ from service.policy import Status
 PAGE_MOST = 50
 MEMBERS_MOST = 500
 COUNT_MOST = 1000
-_HISTORY_MOST = 200
+_HISTORY_MOST = 100
 _ONE, _THEIRS = aliased(COMMENTS), aliased(COMMENTS)
 
 
@@ -34,7 +34,7 @@ class Waiting:
         campaign_id: the near-duplicates it belongs to, if any.
         alike: how many of those wait, this one included, up to `COUNT_MOST`.
         rule, reason, score, clues: of the automatic decision, if there was one.
-        history: how many comments this e-mail has had on the site by status, of up to 200 of them.
+        history: how many comments this e-mail has had on the site by status, of up to 100 of them.
         queue_at: its place; with `id` the cursor to what follows.
     """
 
