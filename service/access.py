@@ -8,8 +8,9 @@ import functools
 import hashlib
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import flask
 
@@ -166,14 +167,15 @@ class Access:
     def client_address(self) -> str | None:
         """Give the client's IP address: the right-most hop that is not a trusted proxy."""
         if "client_address" not in flask.g:
-            flask.g.client_address = client_address(
-                flask.request.remote_addr,
-                # WSGI has several fields of one name as one, with commas between.
-                [flask.request.environ.get("HTTP_X_FORWARDED_FOR", "")],
-                self._proxies,
-            )
+            flask.g.client_address = self.address_of(flask.request.environ)
         address: str | None = flask.g.client_address
         return address
+
+    def address_of(self, environ: Mapping[str, Any]) -> str | None:
+        """Give the same of a request that Flask has not begun with."""
+        # WSGI has several fields of one name as one, with commas between.
+        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+        return client_address(environ.get("REMOTE_ADDR"), [forwarded_for], self._proxies)
 
     def _keyed_site(self, key: KeyView, slug: str, scope: Scope) -> SiteView:
         site = self.site(slug)

@@ -14,19 +14,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from service import connections, metrics, problems
-from service.bodies import WITHIN_SECONDS, Bodies
+from service.bodies import READS, WITHIN_SECONDS, Bodies
 from service.config import Settings
 from service.db import new_id
 from service.errors import HamgateError, Malformed, TooSlow, Unavailable
-from service.gate import LINE_FOR_EACH_PLACE, Gate, Overloaded, Rank
+from service.gate import LINE_FOR_EACH_PLACE, PROBES, Gate, Overloaded, Rank
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("service.web")
 
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # What begins so is followed by the slug of a site.
 _OF_SITES = ("/api/v1/sites/", "/dashboard/sites/", "/sites/")
 _SESSION = "hamgate="
@@ -68,7 +66,7 @@ class Admission:
             self._expects_reading = True
             connections.expect_reading(int(environ["SERVER_PORT"]), WITHIN_SECONDS)
         path: str = environ["PATH_INFO"]
-        if path in _PROBES:
+        if path in PROBES:
             return application(environ, start)
         rank, site = rank_of(environ), site_of(path)
         try:
@@ -155,7 +153,7 @@ def rank_of(environ: "WSGIEnvironment") -> Rank:
     if environ["PATH_INFO"].startswith("/dashboard/"):
         if _SESSION in environ.get("HTTP_COOKIE", ""):
             return Rank.DASHBOARD
-    elif environ["REQUEST_METHOD"] not in _READS:
+    elif environ["REQUEST_METHOD"] not in READS:
         return Rank.SUBMIT
     return Rank.READ
 

@@ -19,7 +19,7 @@ from service.renderings import Rendering
 # As it always was, so that whoever filters the log by it finds the lines of all answers.
 log = logging.getLogger("service.web")
 
-EXPOSED = "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+_EXPOSED = "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 
 Headers = list[tuple[str, str]]
 
@@ -63,7 +63,7 @@ class Asked:
         ]
         if allowed_origin is not None:
             headers.append(("Access-Control-Allow-Origin", allowed_origin))
-            headers.append(("Access-Control-Expose-Headers", EXPOSED))
+            headers.append(("Access-Control-Expose-Headers", _EXPOSED))
         seconds = time.perf_counter() - self.began
         route = route or "none"
         _requests(route, status).inc()

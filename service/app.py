@@ -34,17 +34,16 @@ if TYPE_CHECKING:
 class Application(flask.Flask):
     """Flask behind the gate, before which readers are told what they were told already."""
 
-    repeats: Repeats
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, repeats: Repeats) -> None:
         super().__init__("service", static_folder=None)
+        self._repeats = repeats
         self._admission = Admission(settings)
 
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer a request if it is known or there is room for it."""
-        known = self.repeats.answer(environ, start_response)
+        known = self._repeats.answer(environ, start_response)
         if known is not None:
             return known
         return self._admission(environ, start_response, super().wsgi_app)
@@ -66,11 +65,12 @@ def create_app(settings: Settings | None = None) -> Application:
     if settings is None:
         settings = config.from_environ(os.environ)
         logs.configure(settings)
-    app = Application(settings)
     doorbell = Doorbell(settings)
     database = Database(settings, doorbell)
     door = Access(settings, database)
     limiter = Limits(settings, lambda: access.limit_subject(door.client_address()))
+    threads: Memory[Rendering] = Memory(settings.reader_seconds)
+    app = Application(settings, Repeats(door, limiter, threads))
 
     @app.before_request
     def begin() -> None:
@@ -93,8 +93,6 @@ def create_app(settings: Settings | None = None) -> Application:
             answer.headers.add(name, value)
         return answer
 
-    threads: Memory[Rendering] = Memory(settings.reader_seconds)
-    app.repeats = Repeats(settings, door, limiter, threads)
     Here(
         settings=settings,
         doorbell=doorbell,

@@ -25,7 +25,8 @@ WITHIN_SECONDS = 10.0
 _MOST_BYTES = 128 * 1024 + 1
 # Nothing is sent to a client that is still sending, but that they may go on (100 Continue).
 _SLACK_SECONDS = 1.0
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Methods that bring no body.
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(eq=False, slots=True)
@@ -58,7 +59,7 @@ class Bodies:
             TooSlow: it took too long.
             Malformed: it is shorter than was said, so the client is gone.
         """
-        if environ["REQUEST_METHOD"] in _READS:
+        if environ["REQUEST_METHOD"] in READS:
             return None
         said = environ.get("CONTENT_LENGTH") or ""
         if not said and "HTTP_TRANSFER_ENCODING" not in environ:

@@ -18,6 +18,8 @@ from service.errors import Unavailable
 
 # The line holds so many requests for each place: some tenths of a second's work.
 LINE_FOR_EACH_PLACE = 2
+# What asks whether we live is let through by who works with a gate, and of no interest besides.
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class Rank(IntEnum):

@@ -9,9 +9,8 @@ Most of what a busy thread is asked is this, and Flask's context would be most o
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from service.access import Access, client_address, limit_subject
+from service.access import Access, limit_subject
 from service.answers import Asked, conditional
-from service.config import Settings
 from service.limits import Limits
 from service.memory import Memory
 from service.renderings import Rendering
@@ -27,10 +26,7 @@ _LINES = {200: "200 OK", 304: "304 NOT MODIFIED"}
 class Repeats:
     """Answers from what one process remembers."""
 
-    def __init__(
-        self, settings: Settings, access: Access, limits: Limits, threads: Memory[Rendering]
-    ) -> None:
-        self._proxies = settings.trusted_proxies
+    def __init__(self, access: Access, limits: Limits, threads: Memory[Rendering]) -> None:
         self._access = access
         self._limits = limits
         self._threads = threads
@@ -47,7 +43,7 @@ class Repeats:
         if page is None:
             return None
         asked = Asked("GET", path, environ.get("HTTP_TRACEPARENT"))
-        count = self._limits.spend_other(limit_subject(self._client_address(environ)))
+        count = self._limits.spend_other(limit_subject(self._access.address_of(environ)))
         if count is None:
             return None
         status, headers, content = conditional(
@@ -62,7 +58,3 @@ class Repeats:
         )
         start(_LINES[status], headers)
         return [content]
-
-    def _client_address(self, environ: "WSGIEnvironment") -> str | None:
-        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
-        return client_address(environ.get("REMOTE_ADDR"), [forwarded_for], self._proxies)

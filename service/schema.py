@@ -89,9 +89,9 @@ def _build_ahead(engine: Engine, revision: str) -> None:
     ahead = engine.execution_options(isolation_level="AUTOCOMMIT")
     with unavailable(), ahead.connect() as connection:
         there = _revision(connection)
-        scripts = ScriptDirectory.from_config(_config(connection))
         if there is None:
             return
+        scripts = ScriptDirectory.from_config(_config(connection))
         passed = {script.revision for script in scripts.iterate_revisions(there, "base")}
         wanted = {
             name: on

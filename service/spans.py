@@ -36,13 +36,13 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.db import made_at
+from service.gate import PROBES
 from service.moderation import DecisionView
 from service.webhooks.deliveries import Claim, Outcome
 
 _SEND_EVERY_MS = 1000
 _LAST_SECONDS = 1.0
 _BATCH_MOST = 1024
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _NS = 1_000_000_000
 _NEW_TRACE = Context()
 
@@ -102,7 +102,7 @@ class Spans:
             traceparent: whose trace the caller says it belongs to (W3C Trace Context). Whoever
                 asks is a stranger, so that is linked to, and not believed.
         """
-        if route in _PROBES:
+        if route in PROBES:
             return
         links = _callers(traceparent)
         root = request_id

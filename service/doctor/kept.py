@@ -96,8 +96,9 @@ def look_at_privacy(settings: Settings) -> Finding:
 def look_at_webhooks(settings: Settings) -> Finding:
     """See which endpoints fail or were given up, and how long a delivery has been due at most."""
     with ledger(settings) as database, database.reading() as session:
-        found = {site.slug: endpoints.listing(session, site.id) for site in sites.listing(session)}
-        given_up = [slug for slug in found for one in found[slug] if one.is_given_up]
+        known = sites.listing(session)
+        found = {site.slug: endpoints.listing(session, site.id) for site in known}
+        given_up = [one.slug for one in known for _ in endpoints.given_up(session, one.id)]
         late = deliveries.overdue_seconds(session) or 0.0
     served = [(slug, one) for slug in found for one in found[slug] if one.disabled_at is None]
     failing = [(one.failing_since, slug) for slug, one in served if one.failing_since is not None]

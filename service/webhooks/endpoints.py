@@ -53,11 +53,6 @@ class EndpointView:
     disabled_at: datetime | None
     disabled_reason: str | None
 
-    @property
-    def is_given_up(self) -> bool:
-        """Whether failures have disabled it, and no person."""
-        return self.disabled_at is not None and self.disabled_reason != BY_PERSON
-
 
 def create(
     session: Session,

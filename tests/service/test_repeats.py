@@ -1,7 +1,6 @@
 """Repeats: who asks again a moment later is told the same by memory as by the route."""
 
 from collections.abc import Callable
-from typing import Any
 
 import flask
 import pytest
@@ -134,15 +133,11 @@ def test_a_repeat_leaves_its_line_in_the_log(
     caplog.set_level("INFO", "service.web")
     answers = [client.get(THREAD) for _ in range(2)]
 
-    lines = [(record.name, record.fields) for record in caplog.records if _is_of_web(record)]  # type: ignore[attr-defined]
-    for (_, fields), answer in zip(lines, answers, strict=True):
+    lines = [vars(one)["fields"] for one in caplog.records if one.name == "service.web"]
+    for fields, answer in zip(lines, answers, strict=True):
         assert fields["request"] == answer.headers["X-Request-Id"]
         assert fields["route"] == "/api/v1/sites/<site>/thread"
         assert fields["status"] == 200
-
-
-def _is_of_web(record: Any) -> bool:
-    return bool(record.name == "service.web")
 
 
 def _told(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
