@@ -18,9 +18,9 @@ from tests.bench.servers import DatabaseKind, Installation, Stage
 _WARM_UP_SECONDS = 1.0
 
 
-def table_of(connections: int) -> str:
-    """Give the table in which rows with so many connections stand."""
-    return "intake" if connections == 64 else f"intake-{connections}"
+def suffix_of(connections: int) -> str:
+    """Give what rows with so many connections, and their table, are called besides."""
+    return "" if connections == 64 else f"-{connections}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Reference:
     @property
     def name(self) -> str:
         """The row's name."""
-        return "reference" if self.connections == 64 else f"reference-{self.connections}"
+        return f"reference{suffix_of(self.connections)}"
 
     @property
     def table(self) -> str:
         """The table of its connections."""
-        return table_of(self.connections)
+        return f"intake{suffix_of(self.connections)}"
 
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds."""
@@ -72,14 +72,12 @@ class Intake:
     def name(self) -> str:
         """The row's name."""
         variant = "-worker" if self.worker else "-keyed" if self.keyed else ""
-        if self.connections != 64:
-            variant += f"-{self.connections}"
-        return f"intake-{self.kind}{variant}"
+        return f"intake-{self.kind}{variant}{suffix_of(self.connections)}"
 
     @property
     def table(self) -> str:
         """The table of its connections."""
-        return table_of(self.connections)
+        return f"intake{suffix_of(self.connections)}"
 
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds over an empty ledger."""

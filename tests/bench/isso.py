@@ -8,14 +8,15 @@ import configparser
 import json
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from tests.bench import texts
-from tests.bench.intake import loaded, table_of
+from tests.bench.intake import loaded, suffix_of
 from tests.bench.reading import CONNECTIONS
-from tests.bench.servers import Stage
+from tests.bench.servers import Installation, Stage
 from tests.cast import ORIGIN
 
 _WANTED = ("isso==0.14.0", "gunicorn==27.0.1")
@@ -45,10 +46,7 @@ class Isso:
         Raises:
             RuntimeError: PyPI gave none.
         """
-        python = _environment(stage.folder / "isso")
-        with stage.served(
-            lambda home: _prepare(python, home), "isso.run", program=str(python)
-        ) as here:
+        with _running(stage) as here:
             target = replace(
                 here.target,
                 path=f"/?uri={quote(_URI, safe='')}",
@@ -73,12 +71,12 @@ class IssoIntake:
     @property
     def name(self) -> str:
         """The row's name."""
-        return "isso-intake" if self.connections == 64 else f"isso-intake-{self.connections}"
+        return f"isso-intake{suffix_of(self.connections)}"
 
     @property
     def table(self) -> str:
         """The table of its connections."""
-        return table_of(self.connections)
+        return f"intake{suffix_of(self.connections)}"
 
     def measure(self, stage: Stage, seconds: float) -> dict[str, float]:
         """Load it for so many seconds.
@@ -86,10 +84,7 @@ class IssoIntake:
         Raises:
             RuntimeError: PyPI gave none.
         """
-        python = _environment(stage.folder / "isso")
-        with stage.served(
-            lambda home: _prepare(python, home), "isso.run", program=str(python)
-        ) as here:
+        with _running(stage) as here:
             target = replace(
                 here.target,
                 path=f"/new?uri={quote(_URI, safe='')}",
@@ -98,6 +93,11 @@ class IssoIntake:
             )
             figures, _ = loaded(here, target, seconds)
             return figures
+
+
+def _running(stage: Stage) -> AbstractContextManager[Installation]:
+    python = _environment(stage.folder / "isso")
+    return stage.served(lambda home: _prepare(python, home), "isso.run", program=str(python))
 
 
 def _environment(folder: Path) -> Path:

@@ -5,7 +5,9 @@ which came in one by one among those of all other pages. Asked in this process, 
 in the figures but the ledger and what turns its rows into ours.
 """
 
+import itertools
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -157,11 +159,11 @@ def _queue(database: Database, site_id: str) -> Callable[[], None]:
 def _thread(database: Database, site_id: str, pages: int) -> Callable[[], None]:
     """Read threads, each of which was read before."""
     known = random.Random(pages).sample(range(pages), _PAGES_KNOWN)
-    turns = iter(range(10**9))
+    turns = itertools.cycle(known)
 
     def ask() -> None:
         with database.reading() as session:
-            mark = reading.mark(session, site_id, _url(known[next(turns) % len(known)]))
+            mark = reading.mark(session, site_id, _url(next(turns)))
             shown = reading.page(session, mark, Order.OLDEST)
         if len(shown.comments) < _ON_A_PAGE // 2:
             raise RuntimeError("a thread was not there")
@@ -208,8 +210,7 @@ def _timed(
                 whole.append((time.perf_counter() - began) * 1e3)
                 inside.append(sum(spent) * 1e3)
     figures = dashboard.percentiles(name, inside)
-    whole_figures = dashboard.percentiles(f"{name}_whole", whole)
-    return figures | {f"{name}_whole_p50_ms": whole_figures[f"{name}_whole_p50_ms"]}
+    return figures | {f"{name}_whole_p50_ms": statistics.median(whole)}
 
 
 @contextmanager

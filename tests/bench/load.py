@@ -3,7 +3,6 @@
 import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from tests.bench.child import Child
 
@@ -69,8 +68,8 @@ class Target:
     method: str = "POST"
     fields: Mapping[str, str] = field(default_factory=dict)
 
-    def fetch(self) -> bytes:
-        """Ask once, and give what is answered.
+    def fetch(self) -> tuple[http.client.HTTPMessage, bytes]:
+        """Ask once, and give the fields and the content of the answer.
 
         Raises:
             RuntimeError: it was not answered with 200.
@@ -84,7 +83,7 @@ class Target:
             connection.close()
         if answer.status != 200:
             raise RuntimeError(f"{self.path} was answered {answer.status}")
-        return content
+        return answer.headers, content
 
 
 class Generator:
@@ -121,17 +120,12 @@ class Generator:
                 }
             )
         except BaseException:
-            self._child.__exit__(None, None, None)
+            self._child.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._child.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._child.__exit__()
 
     def run(self, *, seconds: float = 60.0, most: int = _UNLIMITED, patient: bool = False) -> Load:
         """Keep all connections busy for so long or for so many requests; nothing is left behind.

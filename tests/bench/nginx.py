@@ -28,7 +28,7 @@ class Nginx:
             raise RuntimeError("there is no nginx on the PATH")
         with stage.parts("sqlite") as ours:
             publish(ours, _COMMENTS)
-            answer = thread(ours).fetch()
+            _, answer = thread(ours).fetch()
         with stage.nginx(program, answer) as here:
             target = replace(here.target, path="/thread.json", method="GET")
             figures, _ = loaded(here, replace(target, connections=CONNECTIONS), seconds)

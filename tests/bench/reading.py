@@ -1,6 +1,5 @@
 """Reading: how many times a second a thread can be read, and what each time costs."""
 
-import http.client
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -77,15 +76,10 @@ def thread(here: Installation) -> Target:
 
 def tag(target: Target) -> str:
     """Ask for the thread, and give its tag."""
-    connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=10)
-    connection.request("GET", target.path, headers=dict(target.headers))
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    tag = answer.headers["ETag"]
-    if answer.status != 200 or tag is None:
-        raise RuntimeError(f"the thread was answered {answer.status}, without a tag")
-    return tag
+    found = target.fetch()[0]["ETag"]
+    if found is None:
+        raise RuntimeError("the thread was answered without a tag")
+    return found
 
 
 def publish(here: Installation, count: int, *, page_url: str = PAGE) -> None:

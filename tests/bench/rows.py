@@ -35,10 +35,10 @@ class Row(Protocol):
         """Measure once; each figure's name ends with its unit."""
 
 
-PEERS = (Isso(), IssoIntake(), IssoIntake(16))
-LARGE = Large()
-# Measured only if they are named: what they need are PyPI, 15 GB, and nginx.
-UNASKED: tuple[Row, ...] = (*PEERS, LARGE, Nginx())
+# Measured only if they are named: what they need are PyPI, nginx, and 15 GB.
+ISSO, ISSO_INTAKE, ISSO_INTAKE_16 = Isso(), IssoIntake(), IssoIntake(16)
+NGINX, LARGE = Nginx(), Large()
+UNASKED: tuple[Row, ...] = (ISSO, ISSO_INTAKE, ISSO_INTAKE_16, NGINX, LARGE)
 # The row that the others of a table are stated against.
 REFERENCES: dict[str, Row] = {
     "intake": Reference(),
@@ -53,11 +53,11 @@ ROWS: tuple[Row, ...] = (
     Intake("postgresql", keyed=True),
     Intake("sqlite", worker=True),
     Intake("postgresql", worker=True),
-    PEERS[1],
+    ISSO_INTAKE,
     REFERENCES["intake-16"],
     Intake("sqlite", connections=16),
     Intake("postgresql", connections=16),
-    PEERS[2],
+    ISSO_INTAKE_16,
     Overload("sqlite"),
     Overload("postgresql"),
     Overload("sqlite", stubborn=True),
@@ -67,8 +67,8 @@ ROWS: tuple[Row, ...] = (
         for kind in KINDS
         for comments, known in ((50, False), (100, False), (50, True))
     ),
-    PEERS[0],
-    UNASKED[-1],
+    ISSO,
+    NGINX,
     OpenPages("sqlite"),
     OpenPages("postgresql"),
     Decisions("sqlite"),

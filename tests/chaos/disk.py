@@ -7,7 +7,6 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
 _BLOCK_BYTES = 4096
 
@@ -30,12 +29,7 @@ class Disk:
         _mount(self.folder, self._size_mb)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         subprocess.run(["umount", "--lazy", self.folder], check=True)
 
     @staticmethod

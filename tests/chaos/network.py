@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
 
 _CHUNK_BYTES = 65536
 # Closed like this, a socket sends a reset in place of a polite end.
@@ -51,12 +50,7 @@ class Proxy:
     def __enter__(self) -> "Proxy":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._do(self._reset_all)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
