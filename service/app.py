@@ -1,7 +1,6 @@
 """The Flask application: puts the parts together and nothing else."""
 
 import atexit
-import gc
 import os
 from collections.abc import Iterable
 from threading import Semaphore
@@ -106,8 +105,6 @@ def create_app(settings: Settings | None = None) -> Application:
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     ).attach(app)
-    # Requests leave few cycles behind; looking for them at each 700th object is most of the cost.
-    gc.set_threshold(20_000, 20, 20)
     problems.register(app)
     api.register(app)
     dashboard.register(app)

@@ -1,6 +1,5 @@
 """`hamgate web`: the web server (granian's WSGI server, half the CPU of gunicorn's threads)."""
 
-import gc
 import os
 import resource
 import shutil
@@ -28,12 +27,11 @@ def run(settings: Settings) -> None:
     # prometheus_client reads this when it is imported, so nothing above may import it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
     # Imported before the web processes are forked, it is in memory once for all of them.
-    from service import admission, app, traces
+    from service import admission, app, supervision, traces
 
     traces.prepare(settings)
     _allow_files(settings.web_backlog + _OTHER_FILES)
-    gc.collect()
-    gc.freeze()  # the collector leaves alone what the processes share
+    supervision.settle()
     Granian(
         f"{app.__name__}:start",
         factory=True,

@@ -15,7 +15,7 @@ from rq import Worker
 from service import config, jobs, logs
 from service.config import Settings
 from service.jobs import Job
-from service.supervision import Child, Supervisor
+from service.supervision import Child, Supervisor, settle
 from workers import classification, context, sweeper
 
 log = logging.getLogger("workers")
@@ -31,7 +31,7 @@ def main() -> None:
     classification.warm_up(here.database, here.scorer)
     if here.scorer.model is not None:
         log.info("model %s is loaded", here.scorer.model.version)
-    context.settle()
+    settle()
     supervisor.add(Child("sweeper", sweeper.run))
     supervisor.add(Child("courier", _deliver))
     supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))

@@ -5,7 +5,6 @@ driver and the compiled statements in memory. Those are shared with the parent; 
 not be, so they are opened anew wherever the process id has changed.
 """
 
-import gc
 import os
 from dataclasses import dataclass
 
@@ -40,17 +39,6 @@ def open_for(settings: Settings) -> Context:
     _context = Context(settings, Database(settings, Doorbell(settings)), scorer, Shelf())
     _owner = os.getpid()
     return _context
-
-
-def settle() -> None:
-    """Have the collector leave alone what is there, since it is shared with the children.
-
-    Jobs leave few cycles behind either: looking for them at each 700th object was a tenth of a
-    decision.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def current() -> Context:

@@ -14,8 +14,9 @@ from service.db import Database
 from service.jobs import Doorbell
 from service.models import COMMENTS
 from service.scoring import Content, Scorer
+from service.supervision import settle
 from tests.bench.child import answer
-from workers import classification, context
+from workers import classification
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
         contents[first : first + settings.classify_batch]
         for first in range(0, len(contents), settings.classify_batch)
     ]
-    context.settle()
+    settle()
 
     def score() -> int:
         return sum(len(scorer.score(batch)) for batch in batches)
