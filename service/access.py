@@ -75,6 +75,29 @@ class Access:
         """Give the site with this slug if it was looked up a moment ago."""
         return self._sites.known(slug)
 
+    def known_submitter(self, slug: str, environ: Mapping[str, Any]) -> Caller | None:
+        """Tell who wants to submit, by what was looked up a moment ago; see `submitter`.
+
+        Args:
+            slug: the site's.
+            environ: of a request that Flask has not begun with.
+
+        Returns:
+            `None` if it is not known, or not one who may.
+        """
+        site = self._sites.known(slug)
+        if site is None:
+            return None
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        if authorization is None:
+            origin = environ.get("HTTP_ORIGIN")
+            return Caller(site, None, origin) if origin in site.origins else None
+        scheme, _, token = authorization.partition(" ")
+        key = self._keys.known(_token_digest(token.strip())) if scheme.lower() == "bearer" else None
+        if key is None or key.site_id != site.id or Scope.SUBMIT not in key.scopes:
+            return None
+        return Caller(site, key, None)
+
     def site_by_id(self, site_id: str) -> SiteView:
         """Give the site with this id, which must be there."""
 
@@ -98,7 +121,7 @@ class Access:
             with self._database.reading() as session:
                 return sites.authenticate(session, token)
 
-        return self._keys.get(hashlib.sha256(token.encode("utf-8", "replace")).hexdigest(), look_up)
+        return self._keys.get(_token_digest(token), look_up)
 
     def submitter(self, slug: str) -> Caller:
         """Tell who wants to submit a comment to a site.
@@ -263,6 +286,10 @@ def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address 
     if parsed.version == 4:
         return parsed
     return parsed.ipv4_mapped or ipaddress.IPv6Address(int(parsed))  # without the zone's name
+
+
+def _token_digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
 def _credentials(scheme: str) -> str | None:

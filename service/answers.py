@@ -6,6 +6,7 @@ The one rule: it is the same whoever made the answer, Flask's routes or `service
 import functools
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from werkzeug.datastructures import Accept
@@ -43,7 +44,7 @@ class Asked:
         status: int,
         route: str | None,
         *,
-        counts: list[Count],
+        counts: Sequence[Count],
         allowed_origin: str | None,
         comment_id: str | None = None,
     ) -> Headers:

@@ -13,6 +13,7 @@ from service import access, api, config, dashboard, embed, limits, logs, problem
 from service.access import Access
 from service.admission import Admission
 from service.answers import Asked
+from service.api.arrivals import Arrivals
 from service.challenges import Challenges
 from service.config import Settings
 from service.db import Database
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
 
 
 class Application(flask.Flask):
-    """Flask behind the gate, before which readers are told what they were told already."""
+    """Flask behind the gate, with short ways before it for what is asked most.
 
-    def __init__(self, settings: Settings, repeats: Repeats) -> None:
+    Readers are told what was told a moment ago without passing the gate.
+    """
+
+    def __init__(self, settings: Settings, repeats: Repeats, arrivals: Arrivals) -> None:
         super().__init__("service", static_folder=None)
         self._repeats = repeats
+        self._arrivals = arrivals
         self._admission = Admission(settings)
 
     def wsgi_app(
@@ -45,7 +50,13 @@ class Application(flask.Flask):
         known = self._repeats.answer(environ, start_response)
         if known is not None:
             return known
-        return self._admission(environ, start_response, super().wsgi_app)
+        return self._admission(environ, start_response, self._admitted)
+
+    def _admitted(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        taken = self._arrivals.answer(environ, start_response)
+        return super().wsgi_app(environ, start_response) if taken is None else taken
 
     def watch(self) -> None:
         """Have clients hung up on that take too long, for as long as the process lives."""
@@ -69,7 +80,21 @@ def create_app(settings: Settings | None = None) -> Application:
     door = Access(settings, database)
     limiter = Limits(settings, lambda: access.limit_subject(door.client_address()))
     threads: Memory[Rendering] = Memory(settings.reader_seconds)
-    app = Application(settings, Repeats(door, limiter, threads))
+    parts = Here(
+        settings=settings,
+        doorbell=doorbell,
+        database=database,
+        access=door,
+        limits=limiter,
+        intake=Intake(database, limiter),
+        challenges=Challenges(settings, doorbell),
+        renderings=Renderings(),
+        threads=threads,
+        waiting=Semaphore(settings.web_threads // 2),
+        provider=_provider(settings),
+    )
+    app = Application(settings, Repeats(door, limiter, threads), Arrivals(parts))
+    parts.attach(app)
 
     @app.before_request
     def begin() -> None:
@@ -92,19 +117,6 @@ def create_app(settings: Settings | None = None) -> Application:
             answer.headers.add(name, value)
         return answer
 
-    Here(
-        settings=settings,
-        doorbell=doorbell,
-        database=database,
-        access=door,
-        limits=limiter,
-        intake=Intake(database, limiter),
-        challenges=Challenges(settings, doorbell),
-        renderings=Renderings(),
-        threads=threads,
-        waiting=Semaphore(settings.web_threads // 2),
-        provider=_provider(settings),
-    ).attach(app)
     problems.register(app)
     api.register(app)
     dashboard.register(app)

@@ -26,7 +26,7 @@ class _Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
     """How the counters stand and what was stored; neither if Redis did not count."""
 
     counts: Sequence[Count] | None = None
@@ -39,7 +39,7 @@ class Intake:
     def __init__(self, database: Database, limiter: Limits) -> None:
         self._database = database
         self._limits = limiter
-        self._together: Grouped[_Arrival, _Outcome] = Grouped(
+        self._together: Grouped[_Arrival, Outcome] = Grouped(
             self._take, linger_seconds=_LINGER_SECONDS
         )
 
@@ -51,13 +51,12 @@ class Intake:
             HamgateError: what `comments.submit` gives for it.
             Unavailable: the ledger cannot be written; nothing was stored.
         """
-        if self._limits.sound:
-            outcome = self._together(_Arrival(submission, counters))
-            if outcome.counts is not None:
-                limits.note(outcome.counts)
-                limits.refuse_if_full()
-            if outcome.accepted is not None:
-                return outcome.accepted
+        outcome = self.take(submission, counters)
+        if outcome.counts is not None:
+            limits.note(outcome.counts)
+            limits.refuse_if_full(outcome.counts)
+        if outcome.accepted is not None:
+            return outcome.accepted
         # Redis is gone: Flask-Limiter counts in this process until it is back.
         self._limits.hit(counters)
         stored = self._together(_Arrival(submission, ())).accepted
@@ -65,15 +64,29 @@ class Intake:
             raise AssertionError("what needs no counting was not stored")
         return stored
 
-    def _take(self, arrivals: Sequence[_Arrival]) -> Sequence[_Outcome | Exception]:
+    def take(self, submission: Submission, counters: Sequence[Counter]) -> Outcome:
+        """Count and store a submission if Redis counts; where that is gone, do nothing.
+
+        Returns:
+            How its counters stand, and what was stored if none of them is full.
+
+        Raises:
+            HamgateError: what `comments.submit` gives for it.
+            Unavailable: the ledger cannot be written; nothing was stored.
+        """
+        if not self._limits.sound:
+            return Outcome()
+        return self._together(_Arrival(submission, counters))
+
+    def _take(self, arrivals: Sequence[_Arrival]) -> Sequence[Outcome | Exception]:
         counted = self._limits.count([arrival.counters for arrival in arrivals])
-        outcomes: dict[int, _Outcome | Exception] = {}
+        outcomes: dict[int, Outcome | Exception] = {}
         admitted: list[int] = []
         for number, (arrival, counts) in enumerate(zip(arrivals, counted, strict=True)):
             if counts is None and arrival.counters:
-                outcomes[number] = _Outcome()
+                outcomes[number] = Outcome()
             elif any(count.full for count in counts or ()):
-                outcomes[number] = _Outcome(counts)
+                outcomes[number] = Outcome(counts)
             else:
                 admitted.append(number)
         stored = db.commit_together(
@@ -81,6 +94,6 @@ class Intake:
         )
         for number, result in zip(admitted, stored, strict=True):
             outcomes[number] = (
-                result if isinstance(result, Exception) else _Outcome(counted[number], result)
+                result if isinstance(result, Exception) else Outcome(counted[number], result)
             )
         return [outcomes[number] for number in range(len(arrivals))]

@@ -243,7 +243,7 @@ class Limits:
             RateLimited: a counter is full; those after it were not touched.
         """
         self._hit(counters)
-        refuse_if_full()
+        refuse_if_full(counted())
 
     def _hit(self, counters: Sequence[Counter]) -> None:
         (counts,) = self.count([counters])
@@ -285,7 +285,7 @@ class Limits:
         self._hit([Counter("address", subject, limit, take)])
         if take > 1:
             note([self._purses.fill(subject, one, take) for one in counted()])
-        refuse_if_full()
+        refuse_if_full(counted())
 
     def spend_other(self, address: str) -> Count | None:
         """Count a request as `hit_other` does, if that takes no round trip; `None` if it does.
@@ -301,13 +301,16 @@ def note(counts: Sequence[Count]) -> None:
     setattr(flask.g, _COUNTED, counts)
 
 
-def refuse_if_full() -> None:
-    """Refuse the current request if one of its counters is full.
+def refuse_if_full(counts: Sequence[Count]) -> None:
+    """Refuse a request if one of its counters is full.
+
+    Args:
+        counts: how they stand.
 
     Raises:
         RateLimited: says which.
     """
-    for count in counted():
+    for count in counts:
         if count.full:
             metrics.LIMITED.labels(count.name).inc()
             raise RateLimited(

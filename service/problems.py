@@ -46,18 +46,13 @@ RETRY_AFTER_SECONDS = 2
 
 def register(app: flask.Flask) -> None:
     """Have every error of the application answered from the table."""
-    app.register_error_handler(HamgateError, _refused)
     app.register_error_handler(HTTPException, _foreign)
-    app.register_error_handler(Exception, _internal)
+    app.register_error_handler(Exception, _refused)
 
 
 def answer(error: Exception) -> Response:
     """Give the answer to any error, for a face that shows it to people in its own way."""
-    if isinstance(error, HamgateError):
-        return _refused(error)
-    if isinstance(error, HTTPException):
-        return _foreign(error)
-    return _internal(error)
+    return _foreign(error) if isinstance(error, HTTPException) else _refused(error)
 
 
 def describe(error: HamgateError) -> dict[str, Any]:
@@ -96,25 +91,40 @@ def invalid(error: ValidationError) -> errors.Invalid:
     )
 
 
-def _refused(error: HamgateError) -> Response:
-    answer = _answer(describe(error))
+def _refused(error: Exception) -> Response:
+    status, headers, content = refusal(error, flask.g.get("request_id"))
+    return Response(content, status, headers)
+
+
+def refusal(error: Exception, request_id: str) -> tuple[int, list[tuple[str, str]], str]:
+    """Give status, headers and content of the answer to an error of ours, or of nobody's.
+
+    Logs it once, if it is one that an operator has to know of.
+    """
+    headers = [("Content-Type", "application/problem+json")]
+    if not isinstance(error, HamgateError):
+        log.error("request %s failed", request_id, exc_info=error)
+        slug, status, title = _INTERNAL
+        told = {"type": TYPE_BASE + slug, "title": title, "status": status}
+        return status, headers, _body(told, request_id)
     if isinstance(error, errors.RateLimited):
-        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+        headers.append(("Retry-After", str(error.retry_after_seconds)))
     elif isinstance(error, errors.Unavailable):
-        log.error("request %s: %s", flask.g.get("request_id"), error)
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        log.error("request %s: %s", request_id, error)
+        headers.append(("Retry-After", str(RETRY_AFTER_SECONDS)))
     elif isinstance(error, errors.Unsupported):  # RFC 9110 section 15.5.16
-        answer.headers["Accept"] = "application/json"
-        answer.headers["Accept-Encoding"] = "identity"
+        headers.append(("Accept", "application/json"))
+        headers.append(("Accept-Encoding", "identity"))
     elif isinstance(error, errors.Unauthenticated):
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="hamgate"'
-    return answer
+        headers.append(("WWW-Authenticate", 'Bearer realm="hamgate"'))
+    problem = describe(error)
+    return problem["status"], headers, _body(problem, request_id)
 
 
 def _foreign(error: HTTPException) -> Response:
     status = error.code or 500
     if status == 500:
-        return _internal(error)
+        return _refused(error)
     problem = {
         "type": TYPE_BASE + _FOREIGN.get(status, "malformed"),
         "title": error.name,
@@ -126,12 +136,6 @@ def _foreign(error: HTTPException) -> Response:
         if name.lower() == "allow":
             answer.headers[name] = value
     return answer
-
-
-def _internal(error: Exception) -> Response:
-    log.error("request %s failed", flask.g.get("request_id"), exc_info=error)
-    slug, status, title = _INTERNAL
-    return _answer({"type": TYPE_BASE + slug, "title": title, "status": status})
 
 
 def _answer(problem: dict[str, Any]) -> Response:

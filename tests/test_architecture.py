@@ -13,6 +13,7 @@ PACKAGES = ("service", "workers", "classifier")
 
 # The edges at which a fault of ours must not end the process, or must reach its own caller.
 BROAD_HANDLERS = {
+    "service/api/arrivals.py": "answered before Flask begins, as the routes answer it",
     "service/db.py": "a group commit gives each caller its own error",
     "service/grouping.py": "whatever a group met with is raised to each caller",
     "service/problems.py": "registered for the request handler",

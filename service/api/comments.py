@@ -6,23 +6,17 @@ import flask
 from flask import Response
 from pydantic import BaseModel
 
-from service import access, authoring, comments, moderation, text
-from service.access import Caller
+from service import access, authoring, comments, moderation
 from service.api import parsing, schemas, submitting, views
 from service.api.openapi import operation
 from service.api.thread import Draft
-from service.errors import (
-    HamgateError,
-    Malformed,
-    Unauthenticated,
-)
+from service.errors import HamgateError, Unauthenticated
 from service.here import here
 from service.sites import Scope
 
 blueprint = flask.Blueprint("comments", __name__)
 
 _WAIT_MOST_SECONDS = 5.0
-_IDEMPOTENCY_KEY_MOST = 255
 _DELTA_SECONDS = re.compile(r'"?([0-9]+)"?')
 
 
@@ -51,9 +45,10 @@ def create(site: str) -> Response:
         here().limits.hit_other()  # whoever tries keys or sites is limited as well
         raise
     try:
-        schema = schemas.KeySubmission if caller.key is not None else schemas.Submission
-        sent = parsing.body(schema)
-        submission = submitting.describe(caller, sent, _idempotency_key(caller))
+        environ = flask.request.environ
+        sent = parsing.body(submitting.schema_of(caller))
+        key = submitting.idempotency_key(caller, environ)
+        submission = submitting.describe(here(), caller, sent, key, environ)
     except HamgateError:
         submitting.count_refused(caller)
         raise
@@ -177,20 +172,6 @@ def check_author(comment_id: str) -> None:
     if not here().access.holds_receipt(comment_id):
         raise Unauthenticated("this needs the comment's receipt: Authorization: Receipt rcp_…")
     access.allow_origin(here().access.site_by_id(site_id_of(comment_id)))
-
-
-def _idempotency_key(caller: Caller) -> str | None:
-    # draft-ietf-httpapi-idempotency-key-header-07: a structured-field string, so the quotes are
-    # part of the syntax and not of the key; unquoted keys are common and taken as they are.
-    key = flask.request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    key = key.strip()
-    if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if not 1 <= len(key) <= _IDEMPOTENCY_KEY_MOST or not key.isascii() or text.has_control(key):
-        raise Malformed(f"Idempotency-Key must be 1 to {_IDEMPOTENCY_KEY_MOST} ASCII characters")
-    return f"{caller.name}:{key}"
 
 
 def _wait_seconds() -> float:

@@ -4,12 +4,15 @@ The one rule: what is ambiguous is refused. Two readers of the same body must ne
 what it says, so duplicate keys, NaN, deep nesting, codings and oversize are errors.
 """
 
+import functools
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
 import flask
 from pydantic import BaseModel, ValidationError
+from werkzeug.http import parse_options_header
 
 from service import problems
 from service.errors import FieldError, Invalid, Malformed, TooLarge, Unsupported
@@ -29,8 +32,41 @@ def body(schema: type[M], *, most_bytes: int = BODY_MOST_BYTES) -> M:
         Malformed: not one unambiguous JSON object.
         Invalid: an object with wrong content; every fault at once.
     """
+    request = flask.request
+    check_coding(request.environ)
+    if (request.content_length or 0) > most_bytes:
+        raise TooLarge(f"at most {most_bytes} bytes")
+    # A chunked body states no length.
+    return parse(schema, request.stream.read(most_bytes + 1), most_bytes=most_bytes)
+
+
+def check_coding(environ: Mapping[str, Any]) -> None:
+    """Refuse a body that is not plain JSON, whatever it holds.
+
+    Raises:
+        Unsupported: not `application/json`, or in a coding.
+    """
+    if not _is_json(environ.get("CONTENT_TYPE", "")):
+        raise Unsupported("send application/json")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise Unsupported("send the body without a content coding")
+    # The server undoes the chunks of `gzip, chunked` and leaves the rest (RFC 9112 section 6.1).
+    if environ.get("HTTP_TRANSFER_ENCODING", "chunked").lower() != "chunked":
+        raise Unsupported("send the body in no transfer coding but chunks")
+
+
+def parse(schema: type[M], raw: bytes, *, most_bytes: int = BODY_MOST_BYTES) -> M:
+    """Read a body as `schema`.
+
+    Raises:
+        TooLarge: more than `most_bytes`.
+        Malformed: not one unambiguous JSON object.
+        Invalid: an object with wrong content; every fault at once.
+    """
+    if len(raw) > most_bytes:
+        raise TooLarge(f"at most {most_bytes} bytes")
     try:
-        return schema.model_validate(_read(most_bytes))
+        return schema.model_validate(_load(raw))
     except ValidationError as error:
         raise problems.invalid(error) from None
 
@@ -57,27 +93,14 @@ def query(schema: type[M], *, several: frozenset[str] = frozenset()) -> M:
         raise problems.invalid(error) from None
 
 
-def _read(most_bytes: int) -> dict[str, Any]:
-    request = flask.request
-    if request.mimetype != "application/json":
-        raise Unsupported("send application/json")
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unsupported("send the body without a content coding")
-    # The server undoes the chunks of `gzip, chunked` and leaves the rest (RFC 9112 section 6.1).
-    if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
-        raise Unsupported("send the body in no transfer coding but chunks")
-    if (request.content_length or 0) > most_bytes:
-        raise TooLarge(f"at most {most_bytes} bytes")
-    raw = request.stream.read(most_bytes + 1)  # a chunked body states no length
-    if len(raw) > most_bytes:
-        raise TooLarge(f"at most {most_bytes} bytes")
+@functools.lru_cache(maxsize=256)
+def _is_json(content_type: str) -> bool:
+    return parse_options_header(content_type)[0].lower() == "application/json"
+
+
+def _load(raw: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_not_a_number,
-            parse_float=_finite,
-        )
+        value = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise Malformed("the body is not UTF-8") from None
     except RecursionError:
@@ -112,6 +135,11 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise Malformed("a number is too large")
     return value
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_not_a_number, parse_float=_finite
+)
 
 
 def _measure(value: object, depth: int) -> None:

@@ -4,8 +4,10 @@ The one rule: every way in passes here, so none of them is without limits.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import flask
 
@@ -14,8 +16,8 @@ from service.access import Caller
 from service.api import mailboxes, schemas
 from service.comments import Accepted, CommentView, Submission
 from service.db import utc_now
-from service.errors import FieldError, Forbidden, Invalid, Unavailable
-from service.here import here
+from service.errors import FieldError, Forbidden, Invalid, Malformed, Unavailable
+from service.here import Here, here
 from service.limits import Counter
 from service.moderation import DecisionView
 
@@ -23,24 +25,37 @@ from service.moderation import DecisionView
 # soon after it is made and five seconds of waiting cost some fifty polls.
 _POLL_FIRST_SECONDS = 0.01
 _POLL_MOST_SECONDS = 0.1
+_IDEMPOTENCY_KEY_MOST = 255
 
 
-def describe(caller: Caller, sent: schemas.Submission, idempotency_key: str | None) -> Submission:
+def schema_of(caller: Caller) -> type[schemas.Submission]:
+    """Give what a caller may send."""
+    return schemas.KeySubmission if caller.key is not None else schemas.Submission
+
+
+def describe(
+    parts: Here,
+    caller: Caller,
+    sent: schemas.Submission,
+    idempotency_key: str | None,
+    environ: Mapping[str, Any],
+) -> Submission:
     """Give what is to be stored: what was sent, and what is known of the visit.
 
     Args:
+        parts: of this process.
         caller: who submits.
         sent: with a key, a `KeySubmission`, which says what the program knows of the visit.
         idempotency_key: already the caller's own.
+        environ: of the request.
     """
-    request = flask.request
     if isinstance(sent, schemas.KeySubmission):
         visit = (sent.ip, sent.user_agent, sent.referrer, sent.submitted_at)
     else:
         visit = (
-            here().access.client_address(),
-            text.one_line(request.user_agent.string, 1000),
-            text.one_line(request.referrer, schemas.URL_MOST),
+            parts.access.address_of(environ),
+            text.one_line(environ.get("HTTP_USER_AGENT"), 1000),
+            text.one_line(environ.get("HTTP_REFERER"), schemas.URL_MOST),
             None,
         )
     address, user_agent, referrer, submitted_at = visit
@@ -52,7 +67,7 @@ def describe(caller: Caller, sent: schemas.Submission, idempotency_key: str | No
         email=sent.email.original,
         email_normalised=sent.email.normalized,
         disposable_email=mailboxes.is_disposable(sent.email),
-        proven_at=_proven_at(caller, sent),
+        proven_at=_proven_at(parts, caller, sent),
         url=sent.url,
         body=sent.body,
         parent_id=sent.parent_id,
@@ -77,18 +92,34 @@ def accept(caller: Caller, submission: Submission, altcha: str | None = None) ->
     Raises:
         HamgateError: it is one too many, undeliverable, or what `Intake` raises.
     """
-    counters = _counters(caller, submission)
-    if here().settings.email_deliverability:
-        here().limits.hit(counters)  # first, for a look-up may take seconds
+    parts = here()
+    wanted = counters(parts, caller, submission, flask.request.environ)
+    if parts.settings.email_deliverability:
+        parts.limits.hit(wanted)  # first, for a look-up may take seconds
         _check_deliverable(submission)
-        counters = []
-    if caller.key is None or altcha is not None:
-        # Last, for it uses the challenge up.
-        shown = here().challenges.examine(caller.site.id, altcha, submission.digest, utc_now())
-        submission = replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)
-    accepted = here().intake(submission, counters)
+        wanted = []
+    # Last, for it uses the challenge up.
+    submission = with_challenge(parts, caller, submission, altcha)
+    accepted = parts.intake(submission, wanted)
     flask.g.comment_id = accepted.id  # for the request's line in the log
     return accepted
+
+
+def with_challenge(
+    parts: Here, caller: Caller, submission: Submission, altcha: str | None
+) -> Submission:
+    """Give a submission with what its form's challenge shows; this uses the challenge up.
+
+    Args:
+        parts: of this process.
+        caller: who submits; without a key, a challenge is expected.
+        submission: what `describe` gave.
+        altcha: the form's challenge, as it was sent.
+    """
+    if caller.key is not None and altcha is None:
+        return submission
+    shown = parts.challenges.examine(caller.site.id, altcha, submission.digest, utc_now())
+    return replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)
 
 
 def count_refused(caller: Caller) -> None:
@@ -97,7 +128,7 @@ def count_refused(caller: Caller) -> None:
     Raises:
         RateLimited: it is one too many.
     """
-    here().limits.hit(_counters(caller, None))
+    here().limits.hit(counters(here(), caller, None, flask.request.environ))
 
 
 def await_decision(accepted: Accepted, seconds: float) -> tuple[CommentView, DecisionView] | None:
@@ -154,10 +185,10 @@ def ask_for_mail(view: CommentView, language: str) -> None:
         confirmations.ask(session, view, letters.nearest(language))
 
 
-def _proven_at(caller: Caller, sent: schemas.Submission) -> datetime | None:
+def _proven_at(parts: Here, caller: Caller, sent: schemas.Submission) -> datetime | None:
     if sent.author_token is None:
         return None
-    seals = here().access.seals
+    seals = parts.access.seals
     found = seals.proven_at(sent.author_token, caller.site.id, sent.email.normalized)
     return found if found is not None and utc_now() - found < authors.PROOF_LASTS else None
 
@@ -168,26 +199,54 @@ def _check_deliverable(submission: Submission) -> None:
         raise Invalid([FieldError("/email", fault)])
 
 
-def _counters(caller: Caller, submission: Submission | None) -> list[Counter]:
+def counters(
+    parts: Here, caller: Caller, submission: Submission | None, environ: Mapping[str, Any]
+) -> list[Counter]:
     """Give the limits a submission is subject to; without a valid body, those of the caller.
 
     A key's holder is trusted to open the door only for its own visitors, so there are no limits
     by thread and site with a key, and those of a visitor only where the visitor is named.
+
+    Args:
+        parts: of this process.
+        caller: who submits.
+        submission: what `describe` gave, if anything could be made of the body.
+        environ: of the request.
     """
-    settings = here().settings
-    counters = []
-    address = here().access.client_address()
+    settings = parts.settings
+    found = []
+    address = submission.address if submission is not None else None
     if caller.key is not None:
-        counters.append(Counter("key", caller.key.id, settings.limit_key))
-        address = submission.address if submission is not None else None
+        found.append(Counter("key", caller.key.id, settings.limit_key))
+    elif submission is None:
+        address = parts.access.address_of(environ)
     if address is not None:
-        counters.append(Counter("address", access.limit_subject(address), settings.limit_address))
+        found.append(Counter("address", access.limit_subject(address), settings.limit_address))
     if submission is None:
-        return counters
+        return found
     if address is not None:
         email = text.digest(submission.email_normalised.casefold())
-        counters.append(Counter("e-mail", f"{caller.site.id}:{email}", settings.limit_email))
+        found.append(Counter("e-mail", f"{caller.site.id}:{email}", settings.limit_email))
     if caller.key is None:
-        counters.append(Counter("thread", submission.thread_id, settings.limit_thread))
-        counters.append(Counter("site", caller.site.id, settings.limit_site))
-    return counters
+        found.append(Counter("thread", submission.thread_id, settings.limit_thread))
+        found.append(Counter("site", caller.site.id, settings.limit_site))
+    return found
+
+
+def idempotency_key(caller: Caller, environ: Mapping[str, Any]) -> str | None:
+    """Give the Idempotency-Key of a request, made the caller's own; `None` without one.
+
+    Raises:
+        Malformed: it is none.
+    """
+    # draft-ietf-httpapi-idempotency-key-header-07: a structured-field string, so the quotes are
+    # part of the syntax and not of the key; unquoted keys are common and taken as they are.
+    key: str | None = environ.get("HTTP_IDEMPOTENCY_KEY")
+    if key is None:
+        return None
+    key = key.strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not 1 <= len(key) <= _IDEMPOTENCY_KEY_MOST or not key.isascii() or text.has_control(key):
+        raise Malformed(f"Idempotency-Key must be 1 to {_IDEMPOTENCY_KEY_MOST} ASCII characters")
+    return f"{caller.name}:{key}"

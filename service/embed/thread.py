@@ -73,7 +73,7 @@ def submit(slug: str) -> Response:
         except ValidationError as error:
             submitting.count_refused(caller)
             raise problems.invalid(error) from None
-        submission = submitting.describe(caller, sent, _key())
+        submission = submitting.describe(here(), caller, sent, _key(), flask.request.environ)
         accepted = submitting.accept(caller, submission, sent.altcha)
     except _MENDABLE as error:
         return _page(site, query, given=given, error=error)

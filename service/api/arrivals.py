@@ -1,0 +1,133 @@
+"""Arrivals: comments that come as most of them do, taken in before Flask begins.
+
+The one rule: it says what `service.api.comments.create` would say, header by header. What is out
+of the ordinary it leaves to that route, before anything was counted: a caller who was not looked up
+a moment ago, a body that is not as it should be, an answer that shall wait for the decision.
+
+Flask's context would be a third of what a comment costs.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from werkzeug.http import HTTP_STATUS_CODES
+
+from service import limits, problems
+from service.access import Caller
+from service.answers import Asked
+from service.api import parsing, schemas, submitting
+from service.comments import Accepted, Submission
+from service.errors import HamgateError
+from service.here import Here
+from service.limits import Count, Counter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_BEFORE, _BEHIND = "/api/v1/sites/", "/comments"
+_ROUTE = f"{_BEFORE}<site>{_BEHIND}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A comment that can be taken in, and the limits it is subject to."""
+
+    asked: Asked
+    caller: Caller
+    submission: Submission
+    counters: Sequence[Counter]
+
+
+class Arrivals:
+    """Takes in comments, for all threads of a process."""
+
+    def __init__(self, parts: Here) -> None:
+        self._parts = parts
+
+    def answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes] | None:
+        """Answer a request; `None` if it is for the routes to answer."""
+        arrived = self._read(environ)
+        if arrived is None:
+            return None
+        counts: Sequence[Count] = ()
+        try:
+            outcome = self._parts.intake.take(arrived.submission, arrived.counters)
+            if outcome.counts is not None:
+                counts = outcome.counts
+                limits.refuse_if_full(counts)
+        except Exception as error:  # noqa: BLE001 - told and logged as the routes tell and log it
+            status, headers, content = problems.refusal(error, arrived.asked.request_id)
+            return _answer(arrived, counts, status, headers, content, start)
+        if outcome.accepted is None:
+            return None  # Redis is gone: the routes can do without
+        return self._accept(arrived, counts, outcome.accepted, start)
+
+    def _read(self, environ: "WSGIEnvironment") -> _Arrived | None:
+        """Give what was sent; `None` if it is not for us, or not as it should be."""
+        path: str = environ["PATH_INFO"]
+        if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
+            return None
+        if environ["REQUEST_METHOD"] != "POST" or "HTTP_PREFER" in environ:
+            return None
+        parts = self._parts
+        caller = parts.access.known_submitter(path[len(_BEFORE) : -len(_BEHIND)], environ)
+        if caller is None or parts.settings.email_deliverability:
+            return None
+        body, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH", "")
+        chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
+        if type(body) is not io.BytesIO or not (chunked or length.isdecimal()):
+            return None
+        asked = Asked("POST", path, environ.get("HTTP_TRACEPARENT"))
+        try:
+            parsing.check_coding(environ)
+            sent = parsing.parse(submitting.schema_of(caller), body.getvalue())
+            key = submitting.idempotency_key(caller, environ)
+        except HamgateError:
+            return None  # the route finds the same, counts it, and says what is wrong
+        submission = submitting.describe(parts, caller, sent, key, environ)
+        counters = submitting.counters(parts, caller, submission, environ)
+        # Should the route have to take it after all, the challenge is good for the same comment.
+        submission = submitting.with_challenge(parts, caller, submission, sent.altcha)
+        return _Arrived(asked, caller, submission, counters)
+
+    def _accept(
+        self, arrived: _Arrived, counts: Sequence[Count], accepted: Accepted, start: "StartResponse"
+    ) -> Iterable[bytes]:
+        receipt = self._parts.access.receipt(accepted.id)
+        told = schemas.Accepted(id=accepted.id, status=accepted.status, receipt=receipt)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Location", f"/api/v1/comments/{accepted.id}"),
+        ]
+        return _answer(
+            arrived, counts, 202, headers, told.model_dump_json(), start, comment_id=accepted.id
+        )
+
+
+def _answer(
+    arrived: _Arrived,
+    counts: Sequence[Count],
+    status: int,
+    headers: list[tuple[str, str]],
+    content: str,
+    start: "StartResponse",
+    *,
+    comment_id: str | None = None,
+) -> Iterable[bytes]:
+    body = content.encode()
+    headers += [
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Vary", "Origin"),
+    ]
+    headers += arrived.asked.answered(
+        status,
+        _ROUTE,
+        counts=counts,
+        allowed_origin=arrived.caller.origin,
+        comment_id=comment_id,
+    )
+    start(f"{status} {HTTP_STATUS_CODES[status].upper()}", headers)
+    return [body]
