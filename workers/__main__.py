@@ -1,6 +1,8 @@
 """`python -m workers`, behind `hamgate worker`: RQ workers, the sweeper and the courier.
 
-The model is loaded once, here, before the first fork; every process below shares its memory.
+The model is loaded once, here, before the first fork; every process below shares its memory. All
+that is imported is imported here as well, even for the courier alone: an import afterwards touches,
+and thereby copies, three times as much as it brings.
 """
 
 import logging
@@ -16,7 +18,7 @@ from service import config, jobs, logs
 from service.config import Settings
 from service.jobs import Job
 from service.supervision import Child, Supervisor, settle
-from workers import classification, context, sweeper
+from workers import classification, context, delivery, sweeper
 
 log = logging.getLogger("workers")
 
@@ -33,19 +35,12 @@ def main() -> None:
         log.info("model %s is loaded", here.scorer.model.version)
     settle()
     supervisor.add(Child("sweeper", sweeper.run))
-    supervisor.add(Child("courier", _deliver))
+    supervisor.add(Child("courier", delivery.run))
     supervisor.add(Child("rq worker", lambda: _work(settings, Job.CLASSIFY)))
     supervisor.add(Child("trainer", lambda: _work(settings, Job.TRAIN)))
     if settings.relay is not None:
         supervisor.add(Child("mailer", lambda: _work(settings, Job.MAIL)))
     supervisor.run()
-
-
-def _deliver() -> None:
-    # What speaks HTTP is needed in this process alone.
-    from workers import delivery
-
-    delivery.run()
 
 
 def _work(settings: Settings, job: Job) -> None:

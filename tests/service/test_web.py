@@ -1,0 +1,51 @@
+"""`hamgate web`: what its processes share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from service.config import Settings
+from tests.cast import open_ledger
+
+pytestmark = pytest.mark.process
+
+_IMPORTED_LATE = """
+import os, sys
+from service import app, config, web
+
+settings = config.from_environ(os.environ)
+app.warm_up(settings)
+before = set(sys.modules)
+made = app.create_app(settings)
+made({"REQUEST_METHOD": "GET", "PATH_INFO": "/readyz", "SERVER_NAME": "localhost",
+      "SERVER_PORT": "80", "wsgi.url_scheme": "http", "REMOTE_ADDR": "127.0.0.1"},
+     lambda status, headers: None)
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.fixture
+def environ(settings: Settings) -> Mapping[str, str]:
+    open_ledger(settings).close()
+    return {
+        "HAMGATE_HOME": str(settings.home),
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+    }
+
+
+def test_what_a_web_process_imports_is_there_before_it_is_forked(
+    environ: Mapping[str, str],
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", _IMPORTED_LATE],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert said.stdout.split() == []
