@@ -1,6 +1,7 @@
 """The Flask application: puts the parts together and nothing else."""
 
 import atexit
+import multiprocessing
 import os
 from collections.abc import Iterable
 from threading import Semaphore
@@ -25,6 +26,7 @@ from service.limits import Limits
 from service.memory import Memory
 from service.renderings import Rendering, Renderings
 from service.repeats import Repeats
+from service.supervision import die_with
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -141,6 +143,10 @@ def start() -> Application:
     Raises:
         ConfigError: the environment's settings are not usable.
     """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        # Else they would serve on, and hold the port that its successor needs.
+        die_with(parent.pid)
     settings = config.from_environ(os.environ)
     logs.configure(settings)
     traces.begin(settings, "web")

@@ -28,6 +28,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, even if nobody has taken note of it."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def kill_family(process: subprocess.Popen[Any]) -> None:
     """Kill -9 a process and all it started, at once."""
     family = [psutil.Process(process.pid)]

@@ -15,6 +15,7 @@ import pytest
 from service import supervision
 from service.supervision import Child, Supervisor
 from tests.cast import wait_until
+from tests.system import is_gone
 
 pytestmark = pytest.mark.process
 
@@ -102,13 +103,6 @@ def noted(folder: Path) -> list[tuple[str, int]]:
     file = folder / "pids"
     lines = file.read_text().splitlines() if file.exists() else []
     return [(line.split()[0], int(line.split()[1])) for line in lines]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_living_child_has_no_exit_code(make_child: Callable[..., Child]) -> None:

@@ -1,14 +1,18 @@
-"""`hamgate web`: what its processes share."""
+"""`hamgate web`: what its processes share, and that they do not outlive the first of them."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 
+import psutil
 import pytest
 
 from service.config import Settings
-from tests.cast import open_ledger
+from tests.cast import open_ledger, wait_until
+from tests.system import System, is_gone
 
 pytestmark = pytest.mark.process
 
@@ -49,3 +53,21 @@ def test_what_a_web_process_imports_is_there_before_it_is_forked(
     )
 
     assert said.stdout.split() == []
+
+
+def test_web_processes_end_when_the_first_of_them_is_killed(environ: Mapping[str, str]) -> None:
+    system = System(environ)
+    try:
+        system.start("web")
+        first = system.processes["web"]
+        others = psutil.Process(first.pid).children(recursive=True)
+        assert others
+        with contextlib.closing(socket.create_connection(("127.0.0.1", system.port))):
+            first.kill()
+            first.wait()
+
+            wait_until(lambda: all(is_gone(process.pid) for process in others))
+
+        system.start("web")  # the port is free
+    finally:
+        system.stop()
