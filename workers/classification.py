@@ -217,23 +217,6 @@ def claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]
     )
 
 
-def put_right(database: Database, lease_seconds: int) -> int:
-    """Make due what is due later than any lease lasts, and give how many comments that were.
-
-    It was written when the database's clock was ahead of what it is now, and would wait until the
-    clock comes there again.
-    """
-    put_off = COMMENTS.c.classify_at > db_now(lease_seconds)
-    with database.reading() as session:
-        if session.scalar(select(COMMENTS.c.id).where(put_off).limit(1)) is None:
-            return 0
-    with database.transaction() as session:
-        rows = session.connection().execute(
-            update(COMMENTS).where(put_off).values(classify_at=db_now()).returning(COMMENTS.c.id)
-        )
-        return len(rows.all())
-
-
 def _claim_where(
     session: Session, condition: Any, most: int, lease_seconds: int
 ) -> Sequence[Row[Any]]:

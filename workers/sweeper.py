@@ -15,7 +15,7 @@ from service.db import Database
 from service.errors import Unavailable
 from service.jobs import Job
 from service.tallies import Tally
-from workers import classification, context
+from workers import classification, clock, context
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def run() -> None:
             beat_at = time.monotonic() + _BEAT_SECONDS
             pulse.beat(here.settings)
         try:
-            put_clock_right(here)
+            clock.put_right(here.database, here.settings)
             if not sweep(here.database):
                 pause = min(pause, MOURNING_SECONDS)
             fill_index(here.database)
@@ -81,13 +81,6 @@ def sweep(database: Database) -> bool:
         return True
     log.warning("comments are due since %.1f s; the sweeper classifies them itself", overdue)
     return _in_child()
-
-
-def put_clock_right(here: context.Context) -> None:
-    """Have what a clock that was ahead put off be due, and say so."""
-    count = classification.put_right(here.database, here.settings.classify_lease_seconds)
-    if count:
-        log.warning("the database's clock was put back; %d comments it had put off are due", count)
 
 
 def watch_for_storms(database: Database) -> None:

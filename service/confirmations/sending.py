@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, case, func, select, update
 from sqlalchemy.orm import Session
 
 from service.confirmations import rows
@@ -79,6 +79,19 @@ def failed(session: Session, due: Due, fault: str, *, final: bool) -> None:
         return
     pause = _PAUSES_SECONDS[min(due.attempts, len(_PAUSES_SECONDS)) - 1]
     _update(session, due.id, due.attempts, send_at=db_now(pause), fault=fault)
+
+
+def latest(lease_seconds: float) -> ColumnElement[datetime]:
+    """Give the latest time at which a mail can be due, by the clock as it is now.
+
+    That is now before it was tried, and then its lease or the pause after as many failures.
+    """
+    attempts = CONFIRMATIONS.c.attempts
+    waits = [
+        (attempts == failures, float(max(pause, lease_seconds)))
+        for failures, pause in enumerate(_PAUSES_SECONDS, start=1)
+    ]
+    return db_now(case((attempts == 0, 0.0), *waits, else_=waits[-1][1]))
 
 
 def overdue_seconds(session: Session) -> float | None:

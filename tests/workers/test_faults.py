@@ -35,7 +35,7 @@ from tests.cast import (
     wait_until,
 )
 from tests.conftest import Valkey
-from workers import classification, context, sweeper
+from workers import classification, clock, context, sweeper
 
 pytestmark = pytest.mark.process
 
@@ -270,7 +270,7 @@ def test_what_a_clock_that_was_ahead_put_off_is_due_at_once(
                 update(COMMENTS).where(COMMENTS.c.id == comment).values(classify_at=db_now(seconds))
             )
 
-    assert classification.put_right(database, settings.classify_lease_seconds) == 1
+    assert clock.put_right(database, settings) == 1
     with database.transaction() as session:
         due = classification.claim(session, 10, lease_seconds=10)
     assert [row.id for row in due] == [put_off]

@@ -29,7 +29,7 @@ from service.policy import Status
 from service.sites import SiteView
 from tests.cast import decide, make_comment, make_site, open_ledger
 from tests.mailserver import PASSWORD, USER, MailServer, dripping, serving_mail
-from workers import context, mailing, sweeper
+from workers import clock, context, mailing, sweeper
 
 EMAIL = "ada@example.org"
 MakeSettings = Callable[..., Settings]
@@ -419,6 +419,44 @@ def test_after_the_link_has_ended_no_mail_goes_out(
 
     assert not mailing.send_next(ledger, post)
     assert server.taken == []
+
+
+@pytest.mark.parametrize("failures", [0, 1, 4])
+def test_a_mail_put_off_by_a_clock_that_was_ahead_is_due_at_once(
+    post: Settings, ledger: Database, site: SiteView, server: MailServer, failures: int
+) -> None:
+    ask(ledger, site)
+    fail(ledger, post, server, failures)
+    put_clock_back(ledger, timedelta(minutes=10))
+    assert not mailing.send_next(ledger, post)
+
+    assert clock.put_right(ledger, post) == 1
+
+    assert mailing.send_next(ledger, post)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 4])
+def test_a_mail_that_pauses_by_the_right_clock_goes_on_pausing(
+    post: Settings, ledger: Database, site: SiteView, server: MailServer, failures: int
+) -> None:
+    ask(ledger, site)
+    fail(ledger, post, server, failures)
+
+    assert clock.put_right(ledger, post) == 0
+
+
+def fail(database: Database, settings: Settings, server: MailServer, times: int) -> None:
+    """Have the mail refused so often, for now."""
+    server.data_answer = "452 4.3.1 full"
+    for _ in range(times):
+        make_due(database)
+        mailing.send_next(database, settings)
+
+
+def put_clock_back(database: Database, by: timedelta) -> None:
+    """Have the mail been put off by a clock so much ahead."""
+    with database.transaction() as session:
+        session.execute(update(CONFIRMATIONS).values(send_at=kept(database).send_at + by))
 
 
 def test_the_sweeper_rings_for_mail_that_nobody_rang_for(
