@@ -6,13 +6,15 @@ attempt; only the recorded decision takes it away. So it is safe to run twice an
 """
 
 import logging
+import random
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
 from service import campaigns, judging, logs, moderation, policy, shadows, tallies, traces
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 STRIKES = 3
 # A killed worker leaves a whole batch to be tried again; one by one is a transaction for each.
 _FEW = 16
+# Among so many that are due first, what was tried before is looked for.
+_LOOKED_AT = 256
 WARM_UP = Content(body="Thank you, the second step was what I had missed.", author_name="Ada")
 _TOLD_TOGETHER = 12
 # Jobs end after this long and ring again, so that a fresh fork takes over: its memory is new.
@@ -77,7 +81,7 @@ def warm_up(database: Database, scorer: Scorer) -> None:
     scorer.score([WARM_UP])
     try:
         with database.transaction() as session:
-            claim(session, 0, 1)
+            claim(session, 0, 1)  # makes the statements of all three
             row: Any = SimpleNamespace(id="none", email_normalised="", thread_id="none")
             campaigns.look_up(session, [row], scorer.sketches(scorer.fold([WARM_UP.body])))
             judging.cases(session, [], [])
@@ -127,7 +131,7 @@ def drain_batch(
     """
     lease = settings.classify_lease_seconds
     with database.transaction() as session:
-        batch = claim(session, settings.classify_batch, lease)
+        batch = claim(session, settings.classify_batch, lease, first=draw())
     if not batch:
         return 0
     claimed_at = time.time_ns()
@@ -207,27 +211,61 @@ def _tell(decided: Sequence[tuple[str, DecisionView]]) -> None:
 _CLAIMED = (*judging.COLUMNS, COMMENTS.c.version, COMMENTS.c.classify_attempts)
 
 
-def claim(session: Session, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
-    """Lease what is due: first what was never tried, many at once; else few that failed once."""
-    attempts = COMMENTS.c.classify_attempts
-    return (
-        _claim_where(session, attempts == 0, most, lease_seconds)
-        or _claim_where(session, attempts == 1, min(most, _FEW), lease_seconds)
-        or _claim_where(session, attempts > 1, 1, lease_seconds)
-    )
+class Tried(Enum):
+    """How often a comment was tried, as far as it matters to who is tried with it."""
+
+    NEVER = 0
+    ONCE = 1
+    OFTEN = 2
 
 
-def _claim_where(
-    session: Session, condition: Any, most: int, lease_seconds: int
+def draw() -> Tried:
+    """Draw by lot who goes first: in six of eight claims what was never tried.
+
+    A stream of new comments would else keep what failed once waiting for ever; and if what failed
+    went first, a hundred comments that kill would keep all others waiting.
+    """
+    return {0: Tried.ONCE, 1: Tried.OFTEN}.get(random.getrandbits(3), Tried.NEVER)
+
+
+def claim(
+    session: Session, most: int, lease_seconds: int, first: Tried = Tried.NEVER
 ) -> Sequence[Row[Any]]:
+    """Lease what is due: what was never tried, many at once; else few that failed once; else one.
+
+    Args:
+        session: a transaction's.
+        most: how many at once.
+        lease_seconds: until it is due again.
+        first: which of the three goes before the other two.
+    """
+    for tried in dict.fromkeys((first, *Tried)):
+        if claimed := _lease(session, _due(tried, most), lease_seconds):
+            return claimed
+    return []
+
+
+def _due(tried: Tried, most: int) -> Select[Any]:
+    attempts = COMMENTS.c.classify_attempts
     due = (
         select(COMMENTS.c.id)
-        .where(COMMENTS.c.classify_at <= db_now(), condition)
+        .where(COMMENTS.c.classify_at <= db_now())
         .order_by(COMMENTS.c.classify_at)
-        .limit(most)
         .with_for_update(skip_locked=True)  # PostgreSQL; on SQLite the transaction is the lock
     )
-    claim = (
+    if tried is Tried.NEVER:
+        return due.where(attempts == 0).limit(most)
+    # Only among what is due first: a backlog of a million that nobody tried would be read to its
+    # end. What was tried comes there once all that was due before it has been claimed.
+    ahead = due.add_columns(attempts).limit(_LOOKED_AT).subquery()
+    found = select(ahead.c.id)
+    if tried is Tried.ONCE:
+        return found.where(ahead.c.classify_attempts == 1).limit(min(most, _FEW))
+    return found.where(ahead.c.classify_attempts > 1).limit(min(most, 1))
+
+
+def _lease(session: Session, due: Select[Any], lease_seconds: int) -> Sequence[Row[Any]]:
+    leased = (
         update(COMMENTS)
         .where(COMMENTS.c.id.in_(due.scalar_subquery()))
         .values(
@@ -236,7 +274,7 @@ def _claim_where(
         )
         .returning(*_CLAIMED)
     )
-    return session.connection().execute(claim).all()
+    return session.connection().execute(leased).all()
 
 
 def _ask_shadows(

@@ -3,24 +3,26 @@
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from classifier import BUILTIN
 from service import comments, moderation, sites
 from service.comments import CommentView
 from service.config import Settings
-from service.db import Database, utc_now
-from service.models import Decision
+from service.db import Database, db_now, utc_now
+from service.models import COMMENTS, Decision
 from service.moderation import Ballot, DecisionView
 from service.policy import Policy, Status
 from service.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import HAM, SPAM, make_comment, make_site, make_verified_author, open_ledger
 from workers import classification
+from workers.classification import Tried
 
 
 @pytest.fixture
@@ -272,6 +274,53 @@ def test_what_failed_once_is_tried_with_few_others_and_then_alone(
     assert [claim(0), claim(60)] == [16, 4]
     assert classification.drain_batch(database, scorer, short_lease) == 1
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "attempts"), [(Tried.NEVER, [1] * 9), (Tried.ONCE, [2] * 3), (Tried.OFTEN, [3])]
+)
+def test_new_comments_need_not_keep_waiting_what_was_tried_before(
+    database: Database, first: Tried, attempts: list[int]
+) -> None:
+    make_tried(database, [1, 1, 1, 2, 2] + [0] * 9)
+
+    with database.transaction() as session:
+        claimed = classification.claim(session, 100, 60, first)
+
+    assert [row.classify_attempts for row in claimed] == attempts
+
+
+def test_everybody_goes_first_at_times() -> None:
+    drawn = Counter(classification.draw() for _ in range(8_000))
+
+    assert set(drawn) == set(Tried)
+    assert drawn[Tried.NEVER] > drawn[Tried.ONCE] + drawn[Tried.OFTEN]
+
+
+def test_what_was_tried_before_is_not_looked_for_in_all_that_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classification, "_LOOKED_AT", 3)
+    make_tried(database, [0] * 4 + [1])
+
+    with database.transaction() as session:
+        claimed = classification.claim(session, 2, 60, Tried.ONCE)
+        assert [row.classify_attempts for row in claimed] == [1, 1]
+        claimed = classification.claim(session, 2, 60, Tried.ONCE)
+        assert [row.classify_attempts for row in claimed] == [2]
+
+
+def make_tried(database: Database, attempts: Sequence[int]) -> None:
+    """Make a comment for each number of attempts, due one after another."""
+    site = make_site(database)
+    made = [make_comment(database, site) for _ in attempts]
+    with database.transaction() as session:
+        for number, (comment, count) in enumerate(zip(made, attempts, strict=True)):
+            session.execute(
+                update(COMMENTS)
+                .where(COMMENTS.c.id == comment)
+                .values(classify_at=db_now(number - 60), classify_attempts=count)
+            )
 
 
 def look(database: Database, comment: str) -> CommentView:
