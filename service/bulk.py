@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Select,
     String,
     Table,
     UpdateBase,
@@ -149,11 +150,26 @@ def any_of(
 
     As 1,500 parameters it took longer to write the statement than to answer it.
     """
-    listed = to_json(list(values)).decode()
+    given = listed(connection, column.type, values)
     if connection.dialect.name == "postgresql":
-        unpacked = select(_unpacked(literal(listed), column.type)).scalar_subquery()
-        return column == func.any(func.array(unpacked))
-    return column.in_(select(func.json_each(listed).table_valued("value").c.value))
+        return column == func.any(func.array(given.scalar_subquery()))
+    return column.in_(given)
+
+
+def listed(
+    connection: Connection, kind: TypeEngine[Any], values: Collection[Any]
+) -> Select[tuple[Any]]:
+    """Give the rows of a column `value`, which come as one parameter.
+
+    Args:
+        connection: on which they are selected.
+        kind: their type.
+        values: the rows.
+    """
+    given = literal(to_json(list(values)).decode())
+    if connection.dialect.name == "postgresql":
+        return select(_unpacked(given, kind).label("value"))
+    return select(func.json_each(given).table_valued("value").c.value)
 
 
 def _bound(name: str) -> str:

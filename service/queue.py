@@ -5,14 +5,26 @@ indexes, counts stop at a cap, and the next page begins after the last row of th
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, func, literal, or_, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import Session, aliased
 
+from service.bulk import any_of, listed
 from service.db import first_id
 from service.models import COMMENTS, DECISIONS, THREADS, is_automatic
 from service.policy import Status
@@ -21,7 +33,8 @@ PAGE_MOST = 50
 MEMBERS_MOST = 500
 COUNT_MOST = 1000
 _HISTORY_MOST = 100
-_ONE, _THEIRS = aliased(COMMENTS), aliased(COMMENTS)
+_PENDING = literal(Status.PENDING.value, String(8), literal_execute=True)
+_MACHINE = aliased(DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +128,8 @@ def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Wai
     """
     wanted = [
         COMMENTS.c.site_id == site_id,
-        COMMENTS.c.id.in_(comment_ids),
-        COMMENTS.c.status == Status.PENDING,
+        any_of(session.connection(), COMMENTS.c.id, comment_ids),
+        COMMENTS.c.status == _PENDING,
     ]
     rows = _rows(session, site_id, wanted, PAGE_MOST)
     return [row for row in rows if row.queue_at is not None]
@@ -126,7 +139,7 @@ def wherever(session: Session, site_id: str, comment_ids: Sequence[str]) -> list
     """Give these comments in this order, wherever they stand, but for deleted ones; up to 50."""
     wanted = [
         COMMENTS.c.site_id == site_id,
-        COMMENTS.c.id.in_(comment_ids),
+        any_of(session.connection(), COMMENTS.c.id, comment_ids),
         COMMENTS.c.status != Status.DELETED,
     ]
     rows = {row.id: row for row in _rows(session, site_id, wanted, PAGE_MOST)}
@@ -161,7 +174,7 @@ def _next(site_id: str, after: Cursor | None, without: set[str], most: int) -> S
         select(COMMENTS.c.id, COMMENTS.c.queue_at, COMMENTS.c.campaign_id)
         .where(*conditions)
         .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
-        .limit(most)
+        .limit(_limit(most))
     )
 
 
@@ -176,12 +189,20 @@ def _was_shown(session: Session, site_id: str, campaign_id: str, place: Cursor) 
 
 def _here(site_id: str) -> list[ColumnElement[bool]]:
     """The conditions of waiting on a site, in the partial index's words, or it were not used."""
-    pending = literal(Status.PENDING.value, String(8), literal_execute=True)
     return [
         COMMENTS.c.site_id == site_id,
-        COMMENTS.c.status == pending,
+        COMMENTS.c.status == _PENDING,
         COMMENTS.c.queue_at.is_not(None),
     ]
+
+
+def _limit(most: int) -> ColumnElement[int]:
+    """Give a limit in the words of a statement, where the planner can see it.
+
+    As a parameter it was taken for a tenth of all rows, and every page planned anew: at ten
+    million comments that took longer than to answer.
+    """
+    return literal(most, Integer, literal_execute=True)
 
 
 def _of(site_id: str, campaign_id: str) -> list[ColumnElement[bool]]:
@@ -196,9 +217,8 @@ def _rows(
     *,
     rule: str | None = None,
 ) -> list[Waiting]:
-    machine = aliased(DECISIONS)
     if rule is not None:
-        conditions = [*conditions, machine.c.rule == rule]
+        conditions = [*conditions, _MACHINE.c.rule == rule]
     rows = session.execute(
         select(
             COMMENTS.c.id,
@@ -215,21 +235,18 @@ def _rows(
             COMMENTS.c.queue_at,
             THREADS.c.page_url,
             THREADS.c.page_title,
-            machine.c.rule,
-            machine.c.reason,
-            machine.c.score,
-            machine.c.clues,
+            _MACHINE.c.rule,
+            _MACHINE.c.reason,
+            _MACHINE.c.score,
+            _MACHINE.c.clues,
         )
         .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
-        .outerjoin(
-            machine,
-            is_automatic(machine),
-        )
+        .outerjoin(_MACHINE, is_automatic(_MACHINE))
         .where(*conditions)
         .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
-        .limit(most)
+        .limit(_limit(most))
     ).all()
-    histories = _histories(session, site_id, {row.email_normalised: row.id for row in rows})
+    histories = _histories(session, site_id, {row.email_normalised for row in rows})
     alike = _alike(session, site_id, {row.campaign_id for row in rows} - {None})
     return [
         Waiting(
@@ -258,7 +275,7 @@ def _rows(
 
 
 def _count(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
-    some = select(COMMENTS.c.id).where(*conditions).limit(COUNT_MOST)
+    some = select(COMMENTS.c.id).where(*conditions).limit(_limit(COUNT_MOST))
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
@@ -267,7 +284,12 @@ def _alike(session: Session, site_id: str, campaign_ids: set[str]) -> dict[str, 
     campaigns = sorted(campaign_ids)
     parts = []
     for place, campaign_id in enumerate(campaigns):
-        some = select(COMMENTS.c.id).where(*_of(site_id, campaign_id)).limit(COUNT_MOST).subquery()
+        some = (
+            select(COMMENTS.c.id)
+            .where(*_of(site_id, campaign_id))
+            .limit(_limit(COUNT_MOST))
+            .subquery()
+        )
         parts.append(select(literal(place), func.count()).select_from(some))
     if not parts:
         return {}
@@ -275,29 +297,25 @@ def _alike(session: Session, site_id: str, campaign_ids: set[str]) -> dict[str, 
 
 
 def _histories(
-    session: Session, site_id: str, comment_ids: Mapping[str, str]
+    session: Session, site_id: str, emails: Collection[str]
 ) -> dict[str, Counter[Status]]:
     """Count what became of authors' comments on the site, by e-mail and status.
 
     Of each only so many are read: somebody may have written a hundred thousand.
-
-    Args:
-        session: for reading.
-        site_id: whose.
-        comment_ids: of one comment each, by the e-mail of its author.
     """
+    connection = session.connection()
+    authors = listed(connection, COMMENTS.c.email_normalised.type, emails).subquery("authors")
     some = (
-        select(_THEIRS.c.status)
-        .where(_THEIRS.c.site_id == site_id, _THEIRS.c.email_normalised == _ONE.c.email_normalised)
-        .limit(_HISTORY_MOST)
-        .correlate(_ONE)
+        select(COMMENTS.c.status)
+        .where(COMMENTS.c.site_id == site_id, COMMENTS.c.email_normalised == authors.c.value)
+        .limit(_limit(_HISTORY_MOST))
+        .correlate(authors)
         .subquery()
     )
     statuses = select(func.aggregate_strings(some.c.status, " ")).scalar_subquery()
-    rows = session.execute(
-        select(_ONE.c.email_normalised, statuses).where(_ONE.c.id.in_(comment_ids.values()))
-    )
-    return {
-        email: Counter({Status(name): many for name, many in Counter(joined.split()).items()})
-        for email, joined in rows
-    }
+    rows = connection.execute(select(authors.c.value, statuses))
+    return {email: _by_status(written or "") for email, written in rows}
+
+
+def _by_status(written: str) -> Counter[Status]:
+    return Counter({Status(name): many for name, many in Counter(written.split()).items()})

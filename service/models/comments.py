@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    literal,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -184,9 +185,12 @@ DECISIONS = cast(Table, Decision.__table__)
 
 
 def is_automatic(decision: FromClause) -> ColumnElement[bool]:
-    """The condition that a decision is the rules' own, on a comment's text as it stands."""
+    """The condition that a decision is the rules' own, on a comment's text as it stands.
+
+    The actor stands in the statement, or its partial index were not used once it is prepared.
+    """
     return and_(
         decision.c.comment_id == COMMENTS.c.id,
         decision.c.comment_revision == COMMENTS.c.revision,
-        decision.c.actor == POLICY_ACTOR,
+        decision.c.actor == literal(POLICY_ACTOR, String(60), literal_execute=True),
     )

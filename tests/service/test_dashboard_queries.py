@@ -173,3 +173,17 @@ def test_what_reads_all_of_a_table_is_noticed(database: Database, site: SiteView
         counting = _faults(connection, "SELECT count(*) FROM comments", ())
 
     assert any("counts without a bound" in fault for fault in counting)
+
+
+def test_the_queue_says_how_many_rows_it_wants_so_that_its_plans_are_kept(
+    browser: Browser, asked: list[Asked]
+) -> None:
+    assert browser.get(f"{SITE}/queue").status_code == 200
+    limits = [
+        limit
+        for statement, _ in asked
+        if "queue_at" in statement
+        for limit in re.findall(r"\bLIMIT ([^\s)]+)", statement)
+    ]
+    assert limits
+    assert all(limit.isdigit() for limit in limits), limits
