@@ -1,8 +1,8 @@
 """A ledger of ten million: what moderators and readers ask of it, beside one of ten thousand.
 
-Every 25th comment waits for a person; a tenth of those say nearly the same; each page has fifty,
-which came in one by one among those of all other pages. Asked in this process, so that nothing is
-in the figures but the ledger and what turns its rows into ours.
+Every 25th comment waits for a person, held by the classifier; a tenth of those say nearly the
+same; each page has fifty, which came in one by one among those of all other pages. Asked in this
+process, so that nothing is in the figures but the ledger and what turns its rows into ours.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
+from psycopg.types.json import Json
 from sqlalchemy import event
 
 from service import comments, moderation, queue, reading, sites
@@ -41,23 +42,34 @@ _THREADS = """
 INSERT INTO threads (id, site_id, page_url, closed, created_at, version, approved)
 SELECT id, %(site)s, url, false, now(), 1, 48 FROM pages
 """
-# The columns and their shares are those of `tests.bench.dashboard`.
+# The columns and their shares are those of `tests.bench.dashboard`. Pages and bodies are looked up
+# and not joined, so that the rows lie in the ledger in the order in which they came.
 _COMMENTS = """
 INSERT INTO comments (
   id, site_id, thread_id, request_digest, status, version, revision, name, email,
   email_normalised, body, honeypot_filled, disposable_email, submitted_at, created_at,
   classify_attempts, campaign_id, echoes, queue_at)
-SELECT 'cmt_' || lpad(i::text, 10, '0'), %(site)s, pages.id, '',
+SELECT 'cmt_' || lpad(i::text, 10, '0'), %(site)s,
+  -- Else all that wait were on a few.
+  (SELECT id FROM pages WHERE n = (i + i / %(pages)s) %% %(pages)s), '',
   CASE WHEN i %% 25 = 0 THEN 'pending' ELSE 'approved' END, 2, 1, 'Author ' || i %% 9973,
-  'author' || i %% 9973 || '@example.org', 'author' || i %% 9973 || '@example.org', bodies.body,
+  'author' || i %% 9973 || '@example.org', 'author' || i %% 9973 || '@example.org',
+  (SELECT body FROM bodies WHERE n = i %% %(bodies)s),
   false, false, moment, moment, 1,
   CASE WHEN i %% 25 = 0 AND i < %(count)s / 10 THEN 'cmp_1' END, 0,
   CASE WHEN i %% 25 = 0 THEN moment END
 FROM generate_series(0, %(count)s - 1) AS i
-JOIN pages ON pages.n = (i + i / %(pages)s) %% %(pages)s  -- else all that wait were on a few
-JOIN bodies ON bodies.n = i %% %(bodies)s
 CROSS JOIN LATERAL (SELECT now() - make_interval(secs => %(count)s - i) AS moment) AS times
 """
+_DECISIONS = """
+INSERT INTO decisions (
+  id, site_id, comment_id, comment_version, comment_revision, old_status, status, actor, rule,
+  reason, score, model_version, clues, decided_at)
+SELECT 'dec_' || substr(id, 5), site_id, id, 1, 1, 'pending', 'pending', 'policy', 'hold_score',
+  'spam score above 0.5: may be spam', 0.6, 'bench', %(clues)s, created_at
+FROM comments WHERE status = 'pending' ORDER BY id
+"""
+_CLUES = [{"label": f"“phrase number {n}”", "weight": 0.5, "kind": "words"} for n in range(8)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,7 @@ def _fill(here: Installation, count: int) -> str:
         connection.execute(_COMMENTS, given)
         for _, definition in indexes:
             connection.execute(definition)
+        connection.execute(_DECISIONS, {"clues": Json(_CLUES)})
         connection.execute("VACUUM ANALYZE")  # as autovacuum leaves a ledger that grew
     return site_id
 
