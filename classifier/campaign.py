@@ -29,7 +29,8 @@ _BAND: Final = 3
 _BANDS: Final = 6
 _SHORTEST: Final = 5
 _ALIKE: Final = 0.5
-_DIGIT: Final = re.compile(r"\d")
+# A whole word without a digit that is no placeholder.
+_WORD: Final = re.compile(rf"(?<![^ ])(?![{''.join(PLACEHOLDERS)}](?![^ ]))[^\d ]++(?![^ ])")
 _SEEDS: Final = np.array(
     [Dice(place).getrandbits(64) | 1 for place in range(_HASHES)], dtype=np.uint64
 )
@@ -64,7 +65,7 @@ def sketch(body: str) -> Sketch:
 
 
 def sketches(folded: Sequence[Folded]) -> list[Sketch]:
-    """Sketch folded texts, all at once: .03 ms each beside .1 ms for the folding.
+    """Sketch folded texts, all at once: .02 ms each beside .1 ms for the folding.
 
     Args:
         folded: Each comment's body, folded.
@@ -77,11 +78,9 @@ def sketches(folded: Sequence[Folded]) -> list[Sketch]:
     lengths: list[int] = []
     places: list[int] = []
     for place, one in enumerate(folded):
-        words = [word for word in one.text.split() if word not in PLACEHOLDERS]
-        if _DIGIT.search(one.text):
-            words = [word for word in words if not _DIGIT.search(word)]
+        words = " ".join(_WORD.findall(one.text)).encode("utf-8", "replace").split()
         if len(words) >= _SHORTEST:
-            codes += [zlib.crc32(word.encode("utf-8", "replace")) for word in words]
+            codes += map(zlib.crc32, words)
             lengths.append(len(words))
             places.append(place)
     found = [_NOTHING] * len(folded)
