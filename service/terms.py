@@ -26,7 +26,8 @@ _UNSPACED = (
 )
 _PART = re.compile(f"([{_SPACED}]+)|([{_UNSPACED}]+)")
 _HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_WORD = re.compile(f"[{_SPACED}]+")
+_WORD = re.compile(f"([{_SPACED}]{{1,{_MOST}}})[{_SPACED}]*+")
+_BETWEEN = "\n"  # part of no term
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,7 @@ class Sought:
 
 def entry(*texts: str) -> str:
     """Give the terms of texts, each once, with single spaces between and around."""
-    found: dict[str, None] = {}
-    for text in texts:
-        found |= dict.fromkeys(_terms(text))
-    return f" {' '.join(found)} "
+    return f" {' '.join(dict.fromkeys(_terms(_BETWEEN.join(texts))))} "
 
 
 def seek(written: str) -> Sought:
@@ -108,7 +106,7 @@ def _fold(text: str) -> str:
 def _terms(text: str) -> list[str]:
     folded = _fold(text)
     if folded.isascii() or not _HAS_UNSPACED.search(folded):  # most texts, and this much faster
-        return [word[:_MOST] for word in _WORD.findall(folded)]
+        return _WORD.findall(folded)
     terms: list[str] = []
     for spaced, unspaced in _PART.findall(folded):
         terms += [spaced[:_MOST]] if spaced else [*_pairs(unspaced), unspaced[-1]]
