@@ -5,14 +5,15 @@ changed: what is due has none and is looked at itself (`search`), what is edited
 and is due again, what is erased takes it along (triggers and foreign keys of the ledger).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.orm import Session
 
 from service import terms
-from service.bulk import any_of, inserting
+from service.bulk import inserting
 from service.db import made_at
 from service.models import COMMENTS, ENTRIES, FILL
 
@@ -20,23 +21,19 @@ _FILL_MOST = 500
 _ENTER = inserting(ENTRIES, "comment_id", "words", where_missing=True)
 
 
-def enter(connection: Connection, comment_ids: Sequence[str]) -> None:
-    """Make the entries of comments; one that has its entry keeps it."""
-    rows = connection.execute(
-        select(
-            COMMENTS.c.id,
-            COMMENTS.c.site_id,
-            COMMENTS.c.name,
-            COMMENTS.c.email,
-            COMMENTS.c.body,
-        ).where(any_of(connection, COMMENTS.c.id, comment_ids))
-    )
+def enter(connection: Connection, comments: Iterable[Any]) -> None:
+    """Make the entries of comments; one that has its entry keeps it.
+
+    Args:
+        connection: of a transaction.
+        comments: with `id`, `site_id`, `name`, `email`, `body`.
+    """
     entries = [
         {
-            "comment_id": row.id,
-            "words": f" {site_term(row.site_id)}{terms.entry(row.name, row.email, row.body)}",
+            "comment_id": one.id,
+            "words": f" {site_term(one.site_id)}{terms.entry(one.name, one.email, one.body)}",
         }
-        for row in rows
+        for one in comments
     ]
     _ENTER(connection, entries)
 
@@ -55,13 +52,20 @@ def fill(session: Session) -> None:
     if next_id is None:
         return
     rows = session.execute(
-        select(COMMENTS.c.id, COMMENTS.c.classify_at)
+        select(
+            COMMENTS.c.id,
+            COMMENTS.c.site_id,
+            COMMENTS.c.name,
+            COMMENTS.c.email,
+            COMMENTS.c.body,
+            COMMENTS.c.classify_at,
+        )
         .where(COMMENTS.c.id <= next_id)
         .order_by(COMMENTS.c.id.desc())
         .limit(_FILL_MOST + 1)
     ).all()
     now, later = rows[:_FILL_MOST], rows[_FILL_MOST:]
-    enter(session.connection(), [row.id for row in now if row.classify_at is None])
+    enter(session.connection(), [row for row in now if row.classify_at is None])
     if later:
         session.execute(update(FILL).values(next_id=later[0].id))
     else:

@@ -7,7 +7,7 @@ loses to whatever decided before it, so a person is never overruled.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -108,7 +108,7 @@ def record(
     outcome: list[DecisionView | HamgateError] = []
     rows: list[dict[str, Any]] = []
     changes: dict[str, dict[str, Any]] = {}
-    unread = [one for one, found in current.items() if found.due]
+    unread = [found for found in current.values() if found.due]
     for ballot in ballots:
         found = current.get(ballot.comment_id)
         refusal = _refusal(ballot, found)
@@ -144,14 +144,12 @@ def record(
             "campaign_id": ballot.campaign_id,
             "echoes": ballot.echoes,
         }
-        current[ballot.comment_id] = replace(
-            found, status=ballot.status, version=found.version + 1, due=False
-        )
+        found.status, found.version, found.due = ballot.status, found.version + 1, False
     if rows:
         connection = session.connection()
         _APPEND(connection, rows)
         _CHANGE(connection, list(changes.values()))
-        indexing.enter(connection, [one for one in unread if not current[one].due])
+        indexing.enter(connection, [found for found in unread if not found.due])
         _mark_threads(session, rows, current)
         _answer_objections(session, rows)
         outbox.decided(connection, rows)
@@ -287,16 +285,29 @@ _MARK_THREAD = updating(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Current:
+    """How a comment stands, the decisions of this transaction included."""
+
+    status: Status
+    id: str
     site_id: str
     thread_id: str
-    status: Status
+    name: str
+    email: str
+    body: str
     version: int
     revision: int
     created_at: datetime
     due: bool
     has_text: bool
+
+
+_LOCKED = (
+    Comment.status, Comment.id, Comment.site_id, Comment.thread_id, Comment.name, Comment.email,
+    Comment.body, Comment.version, Comment.revision, Comment.created_at,
+    Comment.classify_at.is_not(None), forgetting.has_text(),
+)  # fmt: skip
 
 
 def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str, _Current]:
@@ -305,26 +316,15 @@ def _lock(session: Session, ids: Sequence[str], site_id: str | None) -> dict[str
     On SQLite the whole transaction is the lock.
     """
     query = (
-        select(
-            Comment.id,
-            Comment.site_id,
-            Comment.thread_id,
-            Comment.status,
-            Comment.version,
-            Comment.revision,
-            Comment.created_at,
-            Comment.classify_at.is_not(None),
-            forgetting.has_text(),
-        )
+        select(*_LOCKED)
         .where(any_of(session.connection(), COMMENTS.c.id, ids))
         .order_by(Comment.id)
         .with_for_update()
     )
     if site_id is not None:
         query = query.where(Comment.site_id == site_id)
-    return {
-        row[0]: _Current(row[1], row[2], Status(row[3]), *row[4:]) for row in session.execute(query)
-    }
+    found = (_Current(Status(status), *rest) for status, *rest in session.execute(query))
+    return {one.id: one for one in found}
 
 
 def _mark_threads(
