@@ -298,8 +298,8 @@ def bad_form(signals: Signals, policy: Policy) -> Ruling | None:
 
 def no_proof(signals: Signals, policy: Policy) -> Ruling | None:
     """Hold a comment without a proof of work while the site asks for one."""
-    asked = policy.asks_proof(storm=signals.storm)
-    if asked and signals.challenge not in (None, Challenge.SOLVED):
+    missing = signals.challenge not in (None, Challenge.SOLVED)
+    if missing and policy.asks_proof(storm=signals.storm):
         return Ruling(Status.PENDING, "no_proof", "it came without a proof of work")
     return None
 
