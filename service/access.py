@@ -7,6 +7,7 @@ what it may not see is a 404, so that existence is not confirmed.
 import functools
 import hashlib
 import ipaddress
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +18,18 @@ import flask
 from service import sites
 from service.config import Settings
 from service.db import Database
-from service.errors import Forbidden, NotFound, Unauthenticated
+from service.errors import Forbidden, NotFound, Unauthenticated, Unavailable
 from service.memory import Memory
 from service.seals import Seals
 from service.sites import KeyView, Scope, SiteView
 from service.values import IpNetwork
 
+log = logging.getLogger(__name__)
+
 # A revoked key or a changed origin list takes effect everywhere within this time.
 _REMEMBER_SECONDS = 2.0
+# Each process notes the use of a key so often, instead of writing for each request.
+_USE_NOTED_SECONDS = 3600.0
 _RECEIPT = "hamgate receipt"
 _RECEIPT_PREFIX = "rcp_"
 # Parsing an address takes as long as all else that is asked about it.
@@ -57,6 +62,7 @@ class Access:
         self._sites: Memory[SiteView] = Memory(_REMEMBER_SECONDS)
         self._sites_by_id: Memory[SiteView] = Memory(_REMEMBER_SECONDS)
         self._keys: Memory[KeyView] = Memory(_REMEMBER_SECONDS)
+        self._uses: Memory[None] = Memory(_USE_NOTED_SECONDS)
 
     def site(self, slug: str) -> SiteView:
         """Give the site with this slug.
@@ -119,7 +125,9 @@ class Access:
 
         def look_up() -> KeyView:
             with self._database.reading() as session:
-                return sites.authenticate(session, token)
+                found = sites.authenticate(session, token)
+            self._uses.get(found.id, lambda: self._note_use(found.id))
+            return found
 
         return self._keys.get(_token_digest(token), look_up)
 
@@ -199,6 +207,13 @@ class Access:
         # WSGI has several fields of one name as one, with commas between.
         forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
         return client_address(environ.get("REMOTE_ADDR"), [forwarded_for], self._proxies)
+
+    def _note_use(self, key_id: str) -> None:
+        try:
+            with self._database.transaction() as session:
+                sites.note_use(session, key_id)
+        except Unavailable as error:  # who only reads is not sent away for it
+            log.warning("could not note that %s was used: %s", key_id, error)
 
     def _keyed_site(self, key: KeyView, slug: str, scope: Scope) -> SiteView:
         site = self.site(slug)

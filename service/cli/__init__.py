@@ -273,13 +273,18 @@ def key_create(settings: Settings, slug: str, scopes: "frozenset[Scope]") -> Non
 @click.argument("slug", metavar="SITE")
 @with_settings
 def key_list(settings: Settings, slug: str) -> None:
-    """List the keys of SITE without their secrets: id, scopes, day made, and whether live."""
+    """List the keys of SITE without their secrets: id, scopes, day made, whether live, last used.
+
+    When it was used is at most an hour behind; “-” if it never was.
+    """
     from service import sites
 
     with open_database(settings).reading() as session:
         for one in sites.keys(session, sites.find(session, slug).id):
             state = "live" if one.revoked_at is None else f"revoked {one.revoked_at:%Y-%m-%d}"
-            click.echo(f"{one.id}\t{','.join(one.scopes)}\t{one.created_at:%Y-%m-%d}\t{state}")
+            used = "-" if one.used_at is None else f"{one.used_at:%Y-%m-%d %H:%MZ}"
+            scopes = ",".join(one.scopes)
+            click.echo(f"{one.id}\t{scopes}\t{one.created_at:%Y-%m-%d}\t{state}\t{used}")
 
 
 @key.command("revoke", short_help="End the life of a key.")

@@ -35,7 +35,7 @@ class Site(Base):
 
 
 class ApiKey(Base):
-    """A program's key: only its hash is kept."""
+    """A program's key: only its hash is kept. `used_at` may be an hour behind."""
 
     __tablename__ = "api_keys"
 
@@ -45,6 +45,7 @@ class ApiKey(Base):
     scopes: Mapped[list[str]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class SettingChange(Base):

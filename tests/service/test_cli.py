@@ -169,10 +169,10 @@ def test_a_key_is_listed_without_its_secret_and_revoked_by_its_id(
     database.close()
 
     listed = command("key", "list", "blog").out
-    key_id, scopes, _, state = listed.rstrip("\n").split("\t")
+    key_id, scopes, _, state, used = listed.rstrip("\n").split("\t")
 
     assert key.rpartition("_")[2] not in listed
-    assert (scopes, state) == ("submit", "live")
+    assert (scopes, state, used) == ("submit", "live", "-")
     assert command("key", "revoke", "blog", key_id).code == 0
     assert "\trevoked " in command("key", "list", "blog").out
     again = command("key", "revoke", "blog", key_id)

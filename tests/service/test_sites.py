@@ -1,15 +1,18 @@
 """Sites and keys: what they may be called, whose a key is, and when it ends."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from service import sites
+from service import access, db, sites
+from service.db import Database, utc_now
 from service.errors import Invalid, NotFound, Unauthenticated
 from service.models import ApiKey, SettingChange
 from service.policy import Policy
-from service.sites import Scope
+from service.sites import Scope, SiteView
 from tests.cast import make_key, make_site
 from tests.conftest import Door
 
@@ -194,3 +197,54 @@ def test_all_sites_are_listed_by_slug(door: Door) -> None:
 
     assert slugs == sorted(slugs)
     assert {"aaa", "blog", "zzz"} <= set(slugs)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the ledger wait for no lock, and keys be looked up for each request."""
+    at_once = f"{db._POSTGRES_CONNECTION['options']} -c lock_timeout=50"
+    monkeypatch.setitem(db._POSTGRES_CONNECTION, "options", at_once)
+    monkeypatch.setattr(db, "_SQLITE_BUSY_MS", 50)
+    monkeypatch.setattr(access, "_REMEMBER_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_use_of_a_key_is_noted_once_for_many_requests(
+    database: Database, client: FlaskClient
+) -> None:
+    site = make_site(database)
+    key = make_key(database, site)
+    assert used_at(database, site) is None
+
+    first = ask(client, database, site, key)
+
+    assert first is not None
+    assert abs(first - utc_now()) < timedelta(minutes=1)
+    assert ask(client, database, site, key) == first
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_key_is_let_in_while_its_use_cannot_be_noted(
+    database: Database, client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(database)
+    key = make_key(database, site)
+
+    with database.transaction() as session:
+        session.execute(select(ApiKey).with_for_update())
+        assert ask(client, database, site, key) is None
+
+    assert "could not note that key_" in caplog.text
+
+
+def ask(client: FlaskClient, database: Database, site: SiteView, key: str) -> datetime | None:
+    """Have a key used, and tell when it was, as far as is known."""
+    answer = client.get("/api/v1/sites/blog/comments", headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 200
+    return used_at(database, site)
+
+
+def used_at(database: Database, site: SiteView) -> datetime | None:
+    with database.reading() as session:
+        (key,) = sites.keys(session, site.id)
+        return key.used_at
