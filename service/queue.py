@@ -35,6 +35,31 @@ COUNT_MOST = 1000
 _HISTORY_MOST = 100
 _PENDING = literal(Status.PENDING.value, String(8), literal_execute=True)
 _MACHINE = aliased(DECISIONS)
+# Of each comment what `Waiting` says; made once, as that took longer than to ask.
+_SHOWN = (
+    select(
+        COMMENTS.c.id,
+        COMMENTS.c.status,
+        COMMENTS.c.version,
+        COMMENTS.c.name,
+        COMMENTS.c.email,
+        COMMENTS.c.email_normalised,
+        COMMENTS.c.url,
+        COMMENTS.c.body,
+        COMMENTS.c.address,
+        COMMENTS.c.created_at,
+        COMMENTS.c.campaign_id,
+        COMMENTS.c.queue_at,
+        THREADS.c.page_url,
+        THREADS.c.page_title,
+        _MACHINE.c.rule,
+        _MACHINE.c.reason,
+        _MACHINE.c.score,
+        _MACHINE.c.clues,
+    )
+    .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
+    .outerjoin(_MACHINE, is_automatic(_MACHINE))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,31 +245,7 @@ def _rows(
     if rule is not None:
         conditions = [*conditions, _MACHINE.c.rule == rule]
     rows = session.execute(
-        select(
-            COMMENTS.c.id,
-            COMMENTS.c.status,
-            COMMENTS.c.version,
-            COMMENTS.c.name,
-            COMMENTS.c.email,
-            COMMENTS.c.email_normalised,
-            COMMENTS.c.url,
-            COMMENTS.c.body,
-            COMMENTS.c.address,
-            COMMENTS.c.created_at,
-            COMMENTS.c.campaign_id,
-            COMMENTS.c.queue_at,
-            THREADS.c.page_url,
-            THREADS.c.page_title,
-            _MACHINE.c.rule,
-            _MACHINE.c.reason,
-            _MACHINE.c.score,
-            _MACHINE.c.clues,
-        )
-        .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
-        .outerjoin(_MACHINE, is_automatic(_MACHINE))
-        .where(*conditions)
-        .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
-        .limit(_limit(most))
+        _SHOWN.where(*conditions).order_by(COMMENTS.c.queue_at, COMMENTS.c.id).limit(_limit(most))
     ).all()
     histories = _histories(session, site_id, {row.email_normalised for row in rows})
     alike = _alike(session, site_id, {row.campaign_id for row in rows} - {None})
