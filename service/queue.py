@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Integer,
+    Row,
     Select,
     String,
     func,
@@ -34,9 +35,10 @@ MEMBERS_MOST = 500
 COUNT_MOST = 1000
 _HISTORY_MOST = 100
 _PENDING = literal(Status.PENDING.value, String(8), literal_execute=True)
+_ORDER = (COMMENTS.c.queue_at, COMMENTS.c.id)
 _MACHINE = aliased(DECISIONS)
 # Of each comment what `Waiting` says; made once, as that took longer than to ask.
-_SHOWN = (
+_SHOWN: Select[Any] = (
     select(
         COMMENTS.c.id,
         COMMENTS.c.status,
@@ -112,12 +114,12 @@ def page(
         most: 1-50.
     """
     most = min(most, PAGE_MOST)
-    picked: list[str] = []
+    picked: list[Row[Any]] = []
     seen: set[str] = set()
     place = after
     while len(picked) < most:
         rows = session.execute(_next(site_id, place, seen, most)).all()
-        for row in rows:
+        for row in sorted(rows, key=lambda row: (row.queue_at, row.id)):
             place = (row.queue_at, row.id)
             if row.campaign_id in seen:
                 continue
@@ -125,12 +127,12 @@ def page(
                 seen.add(row.campaign_id)
                 if after is not None and _was_shown(session, site_id, row.campaign_id, place):
                     continue
-            picked.append(row.id)
+            picked.append(row)
             if len(picked) == most:
                 break
         if len(rows) < most:
             break
-    return find(session, site_id, picked)
+    return _waiting(session, site_id, picked)
 
 
 def members(session: Session, site_id: str, campaign_id: str) -> list[Waiting]:
@@ -144,20 +146,6 @@ def held_by(
     """Give those that came in a time and wait because of one rule, up to 500."""
     came = [COMMENTS.c.id >= first_id("cmt", since), COMMENTS.c.id < first_id("cmt", until)]
     return _rows(session, site_id, [*_here(site_id), *came], MEMBERS_MOST, rule=rule)
-
-
-def find(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
-    """Give those of these comments that wait, in the queue's order.
-
-    By their ids alone: with the words of the queue's index the planner goes through all of it.
-    """
-    wanted = [
-        COMMENTS.c.site_id == site_id,
-        any_of(session.connection(), COMMENTS.c.id, comment_ids),
-        COMMENTS.c.status == _PENDING,
-    ]
-    rows = _rows(session, site_id, wanted, PAGE_MOST)
-    return [row for row in rows if row.queue_at is not None]
 
 
 def wherever(session: Session, site_id: str, comment_ids: Sequence[str]) -> list[Waiting]:
@@ -186,28 +174,44 @@ def _next(site_id: str, after: Cursor | None, without: set[str], most: int) -> S
     """Walk the queue's index from a place on, past campaigns that are known already.
 
     One condition on each row, where asking of each whether it is its campaign's first would
-    look up another: with 10,000 members in front, 117 ms for a page of a million comments.
+    look up another: with 10,000 members in front, 117 ms for a page of a million comments. What
+    is shown of a comment is read only for those on which the walk ends: the rows, in any order.
     """
     conditions = _here(site_id)
     if after is not None:
-        conditions.append(tuple_(COMMENTS.c.queue_at, COMMENTS.c.id) > tuple_(*after))
+        conditions.append(_is_behind(after))
     if without:
         conditions.append(
             or_(COMMENTS.c.campaign_id.is_(None), COMMENTS.c.campaign_id.not_in(without))
         )
-    return (
-        select(COMMENTS.c.id, COMMENTS.c.queue_at, COMMENTS.c.campaign_id)
+    places = (
+        select(COMMENTS.c.id)
         .where(*conditions)
-        .order_by(COMMENTS.c.queue_at, COMMENTS.c.id)
+        .order_by(*_ORDER)
         .limit(_limit(most))
+        .subquery("places")
     )
+    return _SHOWN.join(places, places.c.id == COMMENTS.c.id)
+
+
+def _is_behind(place: Cursor) -> ColumnElement[bool]:
+    """The condition of standing behind a place.
+
+    Asked for and not given, so that the planner does not see it: it takes so few rows for left
+    behind most places that each page was planned anew, at the price of answering it.
+    """
+    asked = (
+        select(literal(value, column.type)).scalar_subquery()
+        for value, column in zip(place, _ORDER, strict=True)
+    )
+    return tuple_(*_ORDER) > tuple_(*asked)
 
 
 def _was_shown(session: Session, site_id: str, campaign_id: str, place: Cursor) -> bool:
     """Whether a campaign has a member that waits before a place, on an earlier page."""
     earlier = select(COMMENTS.c.id).where(
         *_of(site_id, campaign_id),
-        tuple_(COMMENTS.c.queue_at, COMMENTS.c.id) < tuple_(*place),
+        tuple_(*_ORDER) < tuple_(*place),
     )
     return session.scalar(earlier.limit(1)) is not None
 
@@ -244,9 +248,11 @@ def _rows(
 ) -> list[Waiting]:
     if rule is not None:
         conditions = [*conditions, _MACHINE.c.rule == rule]
-    rows = session.execute(
-        _SHOWN.where(*conditions).order_by(COMMENTS.c.queue_at, COMMENTS.c.id).limit(_limit(most))
-    ).all()
+    rows = session.execute(_SHOWN.where(*conditions).order_by(*_ORDER).limit(_limit(most)))
+    return _waiting(session, site_id, rows.all())
+
+
+def _waiting(session: Session, site_id: str, rows: Sequence[Row[Any]]) -> list[Waiting]:
     histories = _histories(session, site_id, {row.email_normalised for row in rows})
     alike = _alike(session, site_id, {row.campaign_id for row in rows} - {None})
     return [
