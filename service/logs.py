@@ -8,7 +8,9 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
+from collections import deque
 from datetime import UTC, datetime
 
 from service.config import Settings
@@ -16,6 +18,8 @@ from service.config import Settings
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Attributes every record has; whatever else is on it came in through `extra`.
 _FIELDS = "fields"
+# What a write to a pipe may have so that nothing of another process comes between (PIPE_BUF).
+_PIECE_BYTES = 4096
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", _FIELDS}
 
 
@@ -60,19 +64,47 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Lines(logging.Handler):
-    """Writes each line in one call to standard error; the kernel keeps lines apart."""
+    """Writes whole lines to standard error; the kernel keeps those of several processes apart.
+
+    Who finds somebody writing leaves a line to them and goes on: to write takes a system call, and
+    after each a thread has to wait its turn again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[bytes] = deque()
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Need none: threads would wait for each other's lines."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        try:
-            line = self.format(record) + "\n"
-            os.write(sys.stderr.fileno(), line.encode("utf-8", "backslashreplace"))
-        except OSError:
-            self.handleError(record)
+        """Write one record, or leave it to who is writing."""
+        self._waiting.append((self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        # Once more after the turn is given back: somebody may have left a line just before.
+        while self._waiting and self._turn.acquire(blocking=False):
+            try:
+                self._write()
+            except OSError:
+                self.handleError(record)
+            finally:
+                self._turn.release()
+
+    def _renew(self) -> None:
+        """Let nobody in a child wait for a thread that was left behind, or repeat its lines."""
+        self._turn = threading.Lock()
+        self._waiting.clear()
+
+    def _write(self) -> None:
+        """Write what is waiting, as many lines at once as a pipe takes in one piece."""
+        lines: list[bytes] = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+            if not self._waiting or sum(map(len, lines)) + len(self._waiting[0]) > _PIECE_BYTES:
+                os.write(sys.stderr.fileno(), b"".join(lines))
+                lines.clear()
 
 
 def configure(settings: Settings) -> None:
