@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header, parse_etags
@@ -23,6 +24,14 @@ log = logging.getLogger("service.web")
 _EXPOSED = "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 
 Headers = list[tuple[str, str]]
+
+
+class Reply(NamedTuple):
+    """An answer, whole."""
+
+    status: int
+    headers: Headers
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +113,8 @@ _requests = functools.cache(metrics.REQUESTS.labels)
 _seconds = functools.cache(metrics.SECONDS.labels)
 
 
-def conditional(
-    page: Rendering, accept_encoding: str, if_none_match: str
-) -> tuple[int, Headers, bytes]:
-    """Give status, headers and content of a page that a reader may have already.
+def conditional(page: Rendering, accept_encoding: str, if_none_match: str) -> Reply:
+    """Give the answer with a page that a reader may have already.
 
     Args:
         page: as it is now.
@@ -123,13 +130,13 @@ def conditional(
     ]
     # Not `make_conditional`: that looks at ranges and dates too, which takes as long as the rest.
     if if_none_match and parse_etags(if_none_match).contains_weak(tag):
-        return 304, headers, b""
+        return Reply(304, headers, b"")
     content = page.packed if packs else page.plain
     headers.append(("Content-Type", "application/json"))
     headers.append(("Content-Length", str(len(content))))
     if packs:
         headers.append(("Content-Encoding", "gzip"))
-    return 200, headers, content
+    return Reply(200, headers, content)
 
 
 @functools.lru_cache(maxsize=256)

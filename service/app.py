@@ -3,7 +3,6 @@
 import atexit
 import multiprocessing
 import os
-from collections.abc import Iterable
 from threading import Semaphore
 from typing import TYPE_CHECKING
 
@@ -13,60 +12,26 @@ from sqlalchemy.orm import configure_mappers
 
 from service import access, api, config, dashboard, embed, limits, logs, problems, traces
 from service.access import Access
-from service.admission import Admission
 from service.answers import Asked
 from service.api.arrivals import Arrivals
 from service.challenges import Challenges
 from service.config import Settings
 from service.db import Database
-from service.here import Here
+from service.front import Front
+from service.here import Here, here_of
 from service.intake import Intake
 from service.jobs import Doorbell
 from service.limits import Limits
 from service.memory import Memory
-from service.renderings import Rendering, Renderings
+from service.renderings import Renderings
 from service.repeats import Repeats
 from service.supervision import die_with
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
     from service.openid import Provider
 
 
-class Application(flask.Flask):
-    """Flask behind the gate, with short ways before it for what is asked most.
-
-    Readers are told what was told a moment ago without passing the gate.
-    """
-
-    def __init__(self, settings: Settings, repeats: Repeats, arrivals: Arrivals) -> None:
-        super().__init__("service", static_folder=None)
-        self._repeats = repeats
-        self._arrivals = arrivals
-        self._admission = Admission(settings)
-
-    def wsgi_app(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Answer a request if it is known or there is room for it."""
-        known = self._repeats.answer(environ, start_response)
-        if known is not None:
-            return known
-        return self._admission(environ, start_response, self._admitted)
-
-    def _admitted(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        taken = self._arrivals.answer(environ, start_response)
-        return super().wsgi_app(environ, start_response) if taken is None else taken
-
-    def watch(self) -> None:
-        """Have clients hung up on that take too long, for as long as the process lives."""
-        self._admission.watch()
-
-
-def create_app(settings: Settings | None = None) -> Application:
+def create_app(settings: Settings | None = None) -> flask.Flask:
     """Make the application; opens no connection until the first request.
 
     Args:
@@ -82,21 +47,21 @@ def create_app(settings: Settings | None = None) -> Application:
     database = Database(settings, doorbell)
     door = Access(settings, database)
     limiter = Limits(settings, lambda: access.limit_subject(door.client_address()))
-    threads: Memory[Rendering] = Memory(settings.reader_seconds)
+    challenges = Challenges(settings, doorbell)
     parts = Here(
         settings=settings,
         doorbell=doorbell,
         database=database,
         access=door,
         limits=limiter,
-        intake=Intake(database, limiter),
-        challenges=Challenges(settings, doorbell),
+        intake=Intake(database, limiter, challenges),
+        challenges=challenges,
         renderings=Renderings(),
-        threads=threads,
+        threads=Memory(settings.reader_seconds),
         waiting=Semaphore(settings.web_threads // 2),
         provider=_provider(settings),
     )
-    app = Application(settings, Repeats(door, limiter, threads), Arrivals(parts))
+    app = flask.Flask("service", static_folder=None)
     parts.attach(app)
 
     @app.before_request
@@ -137,8 +102,15 @@ def warm_up(settings: Settings) -> None:
     create_app(settings)
 
 
-def start() -> Application:
-    """Make the application of a web process, by the environment, and watch its clients.
+def in_front_of(app: flask.Flask) -> Front:
+    """Make what a server calls, over an application."""
+    parts = here_of(app)
+    repeats = Repeats(parts.access, parts.limits, parts.threads)
+    return Front(parts.settings, app.wsgi_app, repeats, Arrivals(parts))
+
+
+def start() -> Front:
+    """Make a web process, by the environment.
 
     Raises:
         ConfigError: the environment's settings are not usable.
@@ -151,9 +123,7 @@ def start() -> Application:
     logs.configure(settings)
     traces.begin(settings, "web")
     atexit.register(traces.end)
-    app = create_app(settings)
-    app.watch()
-    return app
+    return in_front_of(create_app(settings))
 
 
 def _provider(settings: Settings) -> "Provider | None":

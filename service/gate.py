@@ -1,17 +1,17 @@
 """The gate: how many requests are worked on at once, who goes next, and who is sent away.
 
 The one rule: nobody waits without an end. Places and line are bounded, and so is the time in the
-line; who finds no room or waits too long is told at once, before anything was done for them.
+line; who finds no room or waits too long is told at once, before anything was done for them. All
+of it happens on one event loop, so nothing of it is locked, and who waits takes no thread.
 
 Among those who wait the higher rank goes first, and within a rank the site that holds the fewest
 places: while another site waits, none holds more than its share. When the line is full, the newest
 of the lowest rank makes room, or of the site that fills most of it; so a flood displaces itself.
 """
 
-import threading
-import time
+import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 from service.errors import Unavailable
@@ -34,7 +34,7 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing was begun.
 
     Attributes:
-        why: in one word: `full`, `displaced`, `waited`, or `bodies`.
+        why: in one word: `full`, `displaced` or `waited`.
     """
 
     def __init__(self, why: str) -> None:
@@ -46,15 +46,11 @@ class Overloaded(Unavailable):
 class _Waiter:
     rank: Rank
     site: str
-    wake: threading.Lock = field(default_factory=threading.Lock)
-    admitted: bool = False
-
-    def __post_init__(self) -> None:
-        self.wake.acquire()
+    turn: asyncio.Future[None]  # done when it was let in; fails when it was sent away
 
 
 class Gate:
-    """The gate of one process, shared by its threads."""
+    """The gate of one process."""
 
     def __init__(self, places: int, patience_seconds: float) -> None:
         """Set up.
@@ -80,7 +76,6 @@ class Gate:
             Rank.READ: self._line_most // 2,
             Rank.SUBMIT: self._line_most,
         }
-        self._lock = threading.Lock()
         self._held: Counter[Rank] = Counter()
         self._held_by: Counter[str] = Counter()
         self._line: list[_Waiter] = []
@@ -88,16 +83,14 @@ class Gate:
     @property
     def waiting(self) -> int:
         """How many are in the line."""
-        with self._lock:
-            return len(self._line)
+        return len(self._line)
 
     @property
     def held(self) -> int:
         """How many places are taken."""
-        with self._lock:
-            return self._held.total()
+        return self._held.total()
 
-    def enter(self, rank: Rank, site: str) -> float:
+    async def enter(self, rank: Rank, site: str) -> float:
         """Take a place, in the line's order if there is one; `leave` gives it back.
 
         Args:
@@ -110,37 +103,47 @@ class Gate:
         Raises:
             Overloaded: there is no room in the line, or it waited too long.
         """
-        with self._lock:
-            # Whoever waits could not have had it: those who could are let in by `leave`.
-            if self._is_free(rank):
-                self._take(rank, site)
-                return 0.0
-            self._make_room(rank, site)
-            waiter = _Waiter(rank, site)
-            self._line.append(waiter)
-        began = time.monotonic()
-        waiter.wake.acquire(timeout=self._patience_seconds)
-        if not waiter.admitted:
-            with self._lock:
-                if not waiter.admitted:
-                    if waiter in self._line:
-                        self._line.remove(waiter)
-                        raise Overloaded("waited")
-                    raise Overloaded("displaced")
-        return time.monotonic() - began
+        # Whoever waits could not have had it: those who could are let in by `leave`.
+        if self._is_free(rank):
+            self._take(rank, site)
+            return 0.0
+        self._make_room(rank, site)
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(rank, site, loop.create_future())
+        self._line.append(waiter)
+        began = loop.time()
+        patience = loop.call_later(self._patience_seconds, self._send_away, waiter, "waited")
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            self._forget(waiter)
+            raise
+        finally:
+            patience.cancel()
+        return loop.time() - began
 
     def leave(self, rank: Rank, site: str) -> None:
         """Give a place back, to who is next."""
-        with self._lock:
-            self._held[rank] -= 1
-            self._held_by[site] -= 1
-            if not self._held_by[site]:
-                del self._held_by[site]
-            while self._line and (chosen := self._next()) is not None:
-                self._line.remove(chosen)
-                self._take(chosen.rank, chosen.site)
-                chosen.admitted = True
-                chosen.wake.release()
+        self._held[rank] -= 1
+        self._held_by[site] -= 1
+        if not self._held_by[site]:
+            del self._held_by[site]
+        while self._line and (chosen := self._next()) is not None:
+            self._line.remove(chosen)
+            self._take(chosen.rank, chosen.site)
+            chosen.turn.set_result(None)
+
+    def _forget(self, waiter: _Waiter) -> None:
+        """Have no place kept for somebody who is gone."""
+        if waiter in self._line:
+            self._line.remove(waiter)
+        elif not waiter.turn.cancelled() and waiter.turn.exception() is None:
+            self.leave(waiter.rank, waiter.site)
+
+    def _send_away(self, waiter: _Waiter, why: str) -> None:
+        if waiter in self._line and not waiter.turn.cancelled():
+            self._line.remove(waiter)
+            waiter.turn.set_exception(Overloaded(why))
 
     def _is_free(self, rank: Rank) -> bool:
         held = self._held
@@ -159,7 +162,7 @@ class Gate:
     def _next(self) -> _Waiter | None:
         free = [rank for rank in Rank if self._is_free(rank)]
         return min(
-            (one for one in self._line if one.rank in free),
+            (one for one in self._line if one.rank in free and not one.turn.cancelled()),
             key=lambda one: (one.rank, self._held_by[one.site]),  # the first of equals
             default=None,
         )
@@ -177,8 +180,7 @@ class Gate:
             return
         if goes is None:
             raise Overloaded("full")
-        self._line.remove(goes)
-        goes.wake.release()
+        self._send_away(goes, "displaced")
 
 
 def _newest_of_most(candidates: list[_Waiter], site: str | None = None) -> _Waiter | None:

@@ -1,15 +1,20 @@
-"""Work done together: what concurrent threads bring is handed to one of them as a group.
+"""Work done together: what comes at the same time is worked on as a group.
 
 The one rule: on a quiet server nobody waits for company. Whoever finds nobody at work begins at
 once with what is there; who comes meanwhile is the next group. Only after a group of several, so
 on a busy server, the next one waits some milliseconds for more: what a group costs besides its
 items is as much as ten items, and there the CPU is what all wait for.
+
+A thread that brings an item leads a group itself; for what a coroutine brings, a thread of our own
+does.
 """
 
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,15 +22,16 @@ R = TypeVar("R")
 
 
 class _Entry(Generic[T, R]):
-    """One thread's item, and where it waits until its group is done."""
+    """An item, and where its outcome is waited for."""
 
-    __slots__ = ("item", "leads", "outcome", "wake")
+    __slots__ = ("future", "item", "leads", "outcome", "wake")
 
-    def __init__(self, item: T) -> None:
+    def __init__(self, item: T, future: asyncio.Future[R] | None = None) -> None:
         self.item = item
         self.outcome: list[R | Exception] = []
         self.leads = False
-        self.wake = threading.Lock()
+        self.future = future  # of a coroutine
+        self.wake = threading.Lock()  # of a thread
         self.wake.acquire()
 
 
@@ -54,6 +60,7 @@ class Grouped(Generic[T, R]):
         self._lock = threading.Lock()
         self._led = False
         self._waiting: deque[_Entry[T, R]] = deque()
+        self._leader = ThreadPoolExecutor(1, thread_name_prefix="group")
 
     def __call__(self, item: T) -> R:
         """Have one item worked on and give its result.
@@ -62,10 +69,7 @@ class Grouped(Generic[T, R]):
             Exception: whatever `work` gave for this item, or raised for its group.
         """
         entry: _Entry[T, R] = _Entry(item)
-        with self._lock:
-            self._waiting.append(entry)
-            if not self._led:
-                self._led = entry.leads = True
+        self._join(entry)
         if not entry.leads:
             entry.wake.acquire()
         if entry.leads:
@@ -74,6 +78,25 @@ class Grouped(Generic[T, R]):
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def call(self, item: T) -> R:
+        """Do the same without holding a thread.
+
+        Raises:
+            Exception: whatever `work` gave for this item, or raised for its group.
+        """
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        entry = _Entry(item, future)
+        self._join(entry)
+        if entry.leads:
+            self._leader.submit(self._lead)
+        return await future
+
+    def _join(self, entry: _Entry[T, R]) -> None:
+        with self._lock:
+            self._waiting.append(entry)
+            if not self._led:
+                self._led = entry.leads = True
 
     def _lead(self) -> None:
         """Work for all who wait, then hand the lead to the first who came meanwhile."""
@@ -88,13 +111,41 @@ class Grouped(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 - raised to each caller
             outcomes = [error] * len(group)
         finally:
-            with self._lock:
-                heir = self._waiting[0] if self._waiting else None
-                self._led = heir is not None
-            if heir is not None:
-                heir.leads = True
-                heir.wake.release()
-            for entry, outcome in zip(group, outcomes, strict=True):
-                entry.outcome.append(outcome)
-                if entry is not group[0]:  # which is this thread's own
-                    entry.wake.release()
+            self._hand_over()
+            _tell(group, outcomes)
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            heir = self._waiting[0] if self._waiting else None
+            self._led = heir is not None
+        if heir is None:
+            return
+        if heir.future is not None:
+            self._leader.submit(self._lead)
+        else:
+            heir.leads = True
+            heir.wake.release()
+
+
+def _tell(group: Sequence[_Entry[T, R]], outcomes: Sequence[R | Exception]) -> None:
+    """Give each its outcome, and all coroutines of a loop theirs in one go."""
+    coroutines: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[R], R | Exception]]] = {}
+    for entry, outcome in zip(group, outcomes, strict=True):
+        if entry.future is not None:
+            coroutines.setdefault(entry.future.get_loop(), []).append((entry.future, outcome))
+            continue
+        entry.outcome.append(outcome)
+        if not entry.leads:  # who leads is this very thread
+            entry.wake.release()
+    for loop, told in coroutines.items():
+        loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(told: Sequence[tuple[asyncio.Future[R], R | Exception]]) -> None:
+    for future, outcome in told:
+        if future.done():  # its request was given up
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

@@ -50,6 +50,11 @@ class Here:
         app.extensions[_NAME] = self
 
 
+def here_of(app: flask.Flask) -> Here:
+    """Give the parts of an application."""
+    return cast(Here, app.extensions[_NAME])
+
+
 def here() -> Here:
     """Give the parts of the application that serves the current request."""
-    return cast(Here, flask.current_app.extensions[_NAME])
+    return here_of(flask.current_app)

@@ -5,11 +5,12 @@ one ring. The one rule: nothing is stored that was not counted first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service import comments, db, limits
+from service.challenges import Challenges
 from service.comments import Accepted, Submission
-from service.db import Database
+from service.db import Database, utc_now
 from service.grouping import Grouped
 from service.limits import Count, Counter, Limits
 
@@ -18,11 +19,20 @@ _LINGER_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
-    """A submission and the counters it is subject to; none if it was counted already."""
+class Arrival:
+    """A submission, and what is to be looked at before it is stored.
+
+    Attributes:
+        submission: a valid one.
+        counters: the limits it is subject to; none if it was counted already.
+        formed: whether it comes from a form, which has a challenge.
+        altcha: the challenge as it was sent; `None` if there was none.
+    """
 
     submission: Submission
     counters: Sequence[Counter]
+    formed: bool
+    altcha: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +44,17 @@ class Outcome:
 
 
 class Intake:
-    """The one way in, for all threads of a process."""
+    """The one way in, for all that a process is asked at once."""
 
-    def __init__(self, database: Database, limiter: Limits) -> None:
+    def __init__(self, database: Database, limiter: Limits, challenges: Challenges) -> None:
         self._database = database
         self._limits = limiter
-        self._together: Grouped[_Arrival, Outcome] = Grouped(
+        self._challenges = challenges
+        self._together: Grouped[Arrival, Outcome] = Grouped(
             self._take, linger_seconds=_LINGER_SECONDS
         )
 
-    def __call__(self, submission: Submission, counters: Sequence[Counter]) -> Accepted:
+    def __call__(self, arrival: Arrival) -> Accepted:
         """Count and store a submission, for the current request.
 
         Raises:
@@ -51,20 +62,21 @@ class Intake:
             HamgateError: what `comments.submit` gives for it.
             Unavailable: the ledger cannot be written; nothing was stored.
         """
-        outcome = self.take(submission, counters)
-        if outcome.counts is not None:
-            limits.note(outcome.counts)
-            limits.refuse_if_full(outcome.counts)
-        if outcome.accepted is not None:
-            return outcome.accepted
+        if self._limits.sound:
+            outcome = self._together(arrival)
+            if outcome.counts is not None:
+                limits.note(outcome.counts)
+                limits.refuse_if_full(outcome.counts)
+            if outcome.accepted is not None:
+                return outcome.accepted
         # Redis is gone: Flask-Limiter counts in this process until it is back.
-        self._limits.hit(counters)
-        stored = self._together(_Arrival(submission, ())).accepted
+        self._limits.hit(arrival.counters)
+        stored = self._together(replace(arrival, counters=())).accepted
         if stored is None:
             raise AssertionError("what needs no counting was not stored")
         return stored
 
-    def take(self, submission: Submission, counters: Sequence[Counter]) -> Outcome:
+    async def take(self, arrival: Arrival) -> Outcome:
         """Count and store a submission if Redis counts; where that is gone, do nothing.
 
         Returns:
@@ -74,11 +86,9 @@ class Intake:
             HamgateError: what `comments.submit` gives for it.
             Unavailable: the ledger cannot be written; nothing was stored.
         """
-        if not self._limits.sound:
-            return Outcome()
-        return self._together(_Arrival(submission, counters))
+        return await self._together.call(arrival) if self._limits.sound else Outcome()
 
-    def _take(self, arrivals: Sequence[_Arrival]) -> Sequence[Outcome | Exception]:
+    def _take(self, arrivals: Sequence[Arrival]) -> Sequence[Outcome | Exception]:
         counted = self._limits.count([arrival.counters for arrival in arrivals])
         outcomes: dict[int, Outcome | Exception] = {}
         admitted: list[int] = []
@@ -89,11 +99,20 @@ class Intake:
                 outcomes[number] = Outcome(counts)
             else:
                 admitted.append(number)
-        stored = db.commit_together(
-            self._database, comments.submit, [arrivals[number].submission for number in admitted]
-        )
+        submissions = [self._examined(arrivals[number]) for number in admitted]
+        stored = db.commit_together(self._database, comments.submit, submissions)
         for number, result in zip(admitted, stored, strict=True):
             outcomes[number] = (
                 result if isinstance(result, Exception) else Outcome(counted[number], result)
             )
         return [outcomes[number] for number in range(len(arrivals))]
+
+    def _examined(self, arrival: Arrival) -> Submission:
+        """Give a submission with what its form's challenge shows; this uses the challenge up."""
+        submission = arrival.submission
+        if not arrival.formed:
+            return submission
+        shown = self._challenges.examine(
+            submission.site_id, arrival.altcha, submission.digest, utc_now()
+        )
+        return replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)

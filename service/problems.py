@@ -75,10 +75,10 @@ def describe(error: HamgateError) -> dict[str, Any]:
     return problem
 
 
-def outside(error: HamgateError, request_id: str) -> tuple[str, bytes]:
-    """Give a refusal's status line and body where Flask has not begun with the request."""
+def outside(error: HamgateError, request_id: str) -> tuple[int, bytes]:
+    """Give a refusal's status and body where nothing was begun with the request."""
     problem = describe(error)
-    return f"{problem['status']} {problem['title']}", _body(problem, request_id).encode()
+    return problem["status"], _body(problem, request_id).encode()
 
 
 def invalid(error: ValidationError) -> errors.Invalid:

@@ -6,21 +6,19 @@ by itself. What is not in memory, or not counted on a limit yet, it leaves to th
 Most of what a busy thread is asked is this, and Flask's context would be most of what it costs.
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from service.access import Access, limit_subject
-from service.answers import Asked, conditional
+from service.answers import Asked, Reply, conditional
 from service.limits import Limits
 from service.memory import Memory
 from service.renderings import Rendering
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 _BEFORE, _BEHIND = "/api/v1/sites/", "/thread"
 _ROUTE = f"{_BEFORE}<site>{_BEHIND}"
-_LINES = {200: "200 OK", 304: "304 NOT MODIFIED"}
 
 
 class Repeats:
@@ -31,7 +29,7 @@ class Repeats:
         self._limits = limits
         self._threads = threads
 
-    def answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes] | None:
+    def answer(self, environ: "WSGIEnvironment") -> Reply | None:
         """Answer a request; `None` if it is for somebody else to answer."""
         path: str = environ["PATH_INFO"]
         if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
@@ -56,5 +54,4 @@ class Repeats:
             counts=[count],
             allowed_origin=origin if origin in site.origins else None,
         )
-        start(_LINES[status], headers)
-        return [content]
+        return Reply(status, headers, content)

@@ -1,4 +1,4 @@
-"""`hamgate web`: the web server (granian's WSGI server, half the CPU of gunicorn's threads)."""
+"""`hamgate web`: the web server (granian, half the CPU of gunicorn's threads)."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, Loops, TaskImpl
 from granian.http import HTTP1Settings
 
 from service.config import Settings
@@ -27,7 +27,7 @@ def run(settings: Settings) -> None:
     # prometheus_client reads this when it is imported, so nothing above may import it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
     # Imported before the web processes are forked, it is in memory once for all of them.
-    from service import admission, app, supervision, traces
+    from service import app, supervision, traces
 
     traces.prepare(settings)
     app.warm_up(settings)
@@ -36,13 +36,14 @@ def run(settings: Settings) -> None:
     Granian(
         f"{app.__name__}:start",
         factory=True,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
+        loop=Loops.asyncio,
+        task_impl=TaskImpl.asyncio,  # the other cannot be cancelled when a time is over
         address=settings.host,
         port=settings.port,
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.web_processes,
-        blocking_threads=admission.threads(settings.web_threads),
         backpressure=settings.web_backlog,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN_MS),
         respawn_failed_workers=True,

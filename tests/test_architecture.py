@@ -15,6 +15,7 @@ PACKAGES = ("service", "workers", "classifier")
 BROAD_HANDLERS = {
     "service/api/arrivals.py": "answered before Flask begins, as the routes answer it",
     "service/db.py": "a group commit gives each caller its own error",
+    "service/front.py": "the server's interface is told of a fault of ours by an answer",
     "service/grouping.py": "whatever a group met with is raised to each caller",
     "service/problems.py": "registered for the request handler",
     "service/scoring.py": "the scoring door never raises",

@@ -8,23 +8,22 @@ Flask's context would be a third of what a comment costs.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from werkzeug.http import HTTP_STATUS_CODES
-
 from service import limits, problems
 from service.access import Caller
-from service.answers import Asked
+from service.answers import Asked, Reply
 from service.api import parsing, schemas, submitting
-from service.comments import Accepted, Submission
+from service.comments import Accepted
 from service.errors import HamgateError
 from service.here import Here
-from service.limits import Count, Counter
+from service.intake import Arrival
+from service.limits import Count
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 _BEFORE, _BEHIND = "/api/v1/sites/", "/comments"
 _ROUTE = f"{_BEFORE}<site>{_BEHIND}"
@@ -32,37 +31,36 @@ _ROUTE = f"{_BEFORE}<site>{_BEHIND}"
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """A comment that can be taken in, and the limits it is subject to."""
+    """A comment that can be taken in."""
 
     asked: Asked
     caller: Caller
-    submission: Submission
-    counters: Sequence[Counter]
+    arrival: Arrival
 
 
 class Arrivals:
-    """Takes in comments, for all threads of a process."""
+    """Takes in comments, for all that a process is asked at once."""
 
     def __init__(self, parts: Here) -> None:
         self._parts = parts
 
-    def answer(self, environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes] | None:
+    async def answer(self, environ: "WSGIEnvironment") -> Reply | None:
         """Answer a request; `None` if it is for the routes to answer."""
         arrived = self._read(environ)
         if arrived is None:
             return None
         counts: Sequence[Count] = ()
         try:
-            outcome = self._parts.intake.take(arrived.submission, arrived.counters)
+            outcome = await self._parts.intake.take(arrived.arrival)
             if outcome.counts is not None:
                 counts = outcome.counts
                 limits.refuse_if_full(counts)
         except Exception as error:  # noqa: BLE001 - told and logged as the routes tell and log it
             status, headers, content = problems.refusal(error, arrived.asked.request_id)
-            return _answer(arrived, counts, status, headers, content, start)
+            return _answer(arrived, counts, status, headers, content)
         if outcome.accepted is None:
             return None  # Redis is gone: the routes can do without
-        return self._accept(arrived, counts, outcome.accepted, start)
+        return self._accept(arrived, counts, outcome.accepted)
 
     def _read(self, environ: "WSGIEnvironment") -> _Arrived | None:
         """Give what was sent; `None` if it is not for us, or not as it should be."""
@@ -87,14 +85,10 @@ class Arrivals:
         except HamgateError:
             return None  # the route finds the same, counts it, and says what is wrong
         submission = submitting.describe(parts, caller, sent, key, environ)
-        counters = submitting.counters(parts, caller, submission, environ)
-        # Should the route have to take it after all, the challenge is good for the same comment.
-        submission = submitting.with_challenge(parts, caller, submission, sent.altcha)
-        return _Arrived(asked, caller, submission, counters)
+        arrival = submitting.arrival(parts, caller, submission, sent.altcha, environ)
+        return _Arrived(asked, caller, arrival)
 
-    def _accept(
-        self, arrived: _Arrived, counts: Sequence[Count], accepted: Accepted, start: "StartResponse"
-    ) -> Iterable[bytes]:
+    def _accept(self, arrived: _Arrived, counts: Sequence[Count], accepted: Accepted) -> Reply:
         receipt = self._parts.access.receipt(accepted.id)
         told = schemas.Accepted(id=accepted.id, status=accepted.status, receipt=receipt)
         headers = [
@@ -102,7 +96,7 @@ class Arrivals:
             ("Location", f"/api/v1/comments/{accepted.id}"),
         ]
         return _answer(
-            arrived, counts, 202, headers, told.model_dump_json(), start, comment_id=accepted.id
+            arrived, counts, 202, headers, told.model_dump_json(), comment_id=accepted.id
         )
 
 
@@ -112,10 +106,9 @@ def _answer(
     status: int,
     headers: list[tuple[str, str]],
     content: str,
-    start: "StartResponse",
     *,
     comment_id: str | None = None,
-) -> Iterable[bytes]:
+) -> Reply:
     body = content.encode()
     headers += [
         ("Content-Length", str(len(body))),
@@ -129,5 +122,4 @@ def _answer(
         allowed_origin=arrived.caller.origin,
         comment_id=comment_id,
     )
-    start(f"{status} {HTTP_STATUS_CODES[status].upper()}", headers)
-    return [body]
+    return Reply(status, headers, body)

@@ -18,6 +18,7 @@ from service.comments import Accepted, CommentView, Submission
 from service.db import utc_now
 from service.errors import FieldError, Forbidden, Invalid, Malformed, Unavailable
 from service.here import Here, here
+from service.intake import Arrival
 from service.limits import Counter
 from service.moderation import DecisionView
 
@@ -93,33 +94,38 @@ def accept(caller: Caller, submission: Submission, altcha: str | None = None) ->
         HamgateError: it is one too many, undeliverable, or what `Intake` raises.
     """
     parts = here()
-    wanted = counters(parts, caller, submission, flask.request.environ)
+    arrived = arrival(parts, caller, submission, altcha, flask.request.environ)
     if parts.settings.email_deliverability:
-        parts.limits.hit(wanted)  # first, for a look-up may take seconds
+        parts.limits.hit(arrived.counters)  # first, for a look-up may take seconds
         _check_deliverable(submission)
-        wanted = []
-    # Last, for it uses the challenge up.
-    submission = with_challenge(parts, caller, submission, altcha)
-    accepted = parts.intake(submission, wanted)
+        arrived = replace(arrived, counters=())
+    accepted = parts.intake(arrived)
     flask.g.comment_id = accepted.id  # for the request's line in the log
     return accepted
 
 
-def with_challenge(
-    parts: Here, caller: Caller, submission: Submission, altcha: str | None
-) -> Submission:
-    """Give a submission with what its form's challenge shows; this uses the challenge up.
+def arrival(
+    parts: Here,
+    caller: Caller,
+    submission: Submission,
+    altcha: str | None,
+    environ: Mapping[str, Any],
+) -> Arrival:
+    """Give a submission with all that is to be looked at before it is stored.
 
     Args:
         parts: of this process.
-        caller: who submits; without a key, a challenge is expected.
+        caller: who submits; without a key it is a form, and a challenge is expected.
         submission: what `describe` gave.
         altcha: the form's challenge, as it was sent.
+        environ: of the request.
     """
-    if caller.key is not None and altcha is None:
-        return submission
-    shown = parts.challenges.examine(caller.site.id, altcha, submission.digest, utc_now())
-    return replace(submission, challenge=shown.challenge, written_ms=shown.written_ms)
+    return Arrival(
+        submission,
+        _counters(parts, caller, submission, environ),
+        formed=caller.key is None or altcha is not None,
+        altcha=altcha,
+    )
 
 
 def count_refused(caller: Caller) -> None:
@@ -128,7 +134,7 @@ def count_refused(caller: Caller) -> None:
     Raises:
         RateLimited: it is one too many.
     """
-    here().limits.hit(counters(here(), caller, None, flask.request.environ))
+    here().limits.hit(_counters(here(), caller, None, flask.request.environ))
 
 
 def await_decision(accepted: Accepted, seconds: float) -> tuple[CommentView, DecisionView] | None:
@@ -199,7 +205,7 @@ def _check_deliverable(submission: Submission) -> None:
         raise Invalid([FieldError("/email", fault)])
 
 
-def counters(
+def _counters(
     parts: Here, caller: Caller, submission: Submission | None, environ: Mapping[str, Any]
 ) -> list[Counter]:
     """Give the limits a submission is subject to; without a valid body, those of the caller.

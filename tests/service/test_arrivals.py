@@ -5,9 +5,8 @@ from typing import Any
 
 import flask
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import select, update
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from service import access
 from service.challenges import unsolved
@@ -16,6 +15,7 @@ from service.models import COMMENTS, THREADS
 from service.sites import Scope, SiteView
 from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, wait_until
 from tests.conftest import Valkey, database_of
+from tests.fronted import client_of
 
 PATH = "/api/v1/sites/blog/comments"
 CLOSED = f"{ORIGIN}/closed"
@@ -62,6 +62,11 @@ def app(make_app: Callable[..., flask.Flask], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
+def client(app: flask.Flask) -> Client:
+    return client_of(app)
+
+
+@pytest.fixture
 def database(app: flask.Flask) -> Database:
     return database_of(app)
 
@@ -85,7 +90,7 @@ def routed(app: flask.Flask) -> list[str]:
 
 
 @pytest.fixture
-def known(client: FlaskClient, key: str, database: Database, routed: list[str]) -> str:
+def known(client: Client, key: str, database: Database, routed: list[str]) -> str:
     """Give a key that, as the site, was looked up a moment ago; a page is closed."""
     _send(client, make_body(page_url=CLOSED))
     _send(client, make_body(), **bearer(key))
@@ -98,7 +103,7 @@ def known(client: FlaskClient, key: str, database: Database, routed: list[str]) 
 @pytest.mark.parametrize("changes", AS_MOST_DO.values(), ids=AS_MOST_DO)
 @pytest.mark.parametrize("with_key", [False, True], ids=["from a page", "with a key"])
 def test_before_flask_it_is_as_in_it(
-    client: FlaskClient,
+    client: Client,
     database: Database,
     known: str,
     routed: list[str],
@@ -124,7 +129,7 @@ def test_before_flask_it_is_as_in_it(
 
 
 def test_the_challenge_of_a_form_is_looked_at(
-    client: FlaskClient, database: Database, known: str, site: SiteView, app: flask.Flask
+    client: Client, database: Database, known: str, site: SiteView, app: flask.Flask
 ) -> None:
     made = app.extensions["hamgate"].challenges.issue(site.id, proof=False, now=utc_now())
     sent = [_send(client, make_body(body=text, altcha=unsolved(made))) for text in ("one", "two")]
@@ -134,7 +139,7 @@ def test_the_challenge_of_a_form_is_looked_at(
 
 @pytest.mark.parametrize("body", OTHERWISE.values(), ids=OTHERWISE)
 def test_what_is_not_as_it_should_be_is_for_the_route_to_tell(
-    client: FlaskClient, known: str, routed: list[str], body: Any
+    client: Client, known: str, routed: list[str], body: Any
 ) -> None:
     first = _send(client, body)
     second = _send(client, body, **BY_ROUTE)
@@ -163,7 +168,7 @@ def test_what_is_not_as_it_should_be_is_for_the_route_to_tell(
     ],
 )
 def test_what_is_asked_otherwise_comes_to_the_routes(
-    client: FlaskClient,
+    client: Client,
     known: str,
     routed: list[str],
     method: str,
@@ -181,7 +186,7 @@ def test_what_is_asked_otherwise_comes_to_the_routes(
 
 
 def test_a_key_without_the_scope_or_of_another_site_is_refused(
-    client: FlaskClient, database: Database, site: SiteView, known: str, routed: list[str]
+    client: Client, database: Database, site: SiteView, known: str, routed: list[str]
 ) -> None:
     reader = make_key(database, site, {Scope.MODERATE})
     stranger = make_key(database, make_site(database, "elsewhere"))
@@ -195,7 +200,7 @@ def test_a_key_without_the_scope_or_of_another_site_is_refused(
 
 
 def test_the_same_key_and_body_are_the_same_comment(
-    client: FlaskClient, known: str, routed: list[str]
+    client: Client, known: str, routed: list[str]
 ) -> None:
     def send(text: str, **more: str) -> TestResponse:
         return _send(client, make_body(body=text), **{"Idempotency-Key": "one", **more})
@@ -209,7 +214,7 @@ def test_the_same_key_and_body_are_the_same_comment(
     assert json_of(other)["type"] == "/problems/key-reused"
 
 
-def test_a_taken_external_id_is_told(client: FlaskClient, known: str, routed: list[str]) -> None:
+def test_a_taken_external_id_is_told(client: Client, known: str, routed: list[str]) -> None:
     def send(text: str, **more: str) -> TestResponse:
         return _send(client, make_body(body=text, external_id="wp-1"), **more)
 
@@ -225,7 +230,7 @@ def test_a_taken_external_id_is_told(client: FlaskClient, known: str, routed: li
 
 
 def test_a_reply_is_stored_under_its_parent(
-    client: FlaskClient, database: Database, known: str, routed: list[str]
+    client: Client, database: Database, known: str, routed: list[str]
 ) -> None:
     page = {"page_url": PAGE_OF_PARENT}
     parent = json_of(_send(client, make_body(**page)))["id"]
@@ -242,7 +247,7 @@ def test_one_too_many_is_refused(
     monkeypatch.setattr(access, "_REMEMBER_SECONDS", 600.0)
     app = make_app(HAMGATE_LIMIT_EMAIL="3/hour", HAMGATE_LIMIT_ADDRESS="9999/hour")
     make_site(database_of(app))
-    client = app.test_client()
+    client = client_of(app)
 
     answers = [_send(client, make_body(body=str(number))) for number in range(4)]
     by_route = _send(client, make_body(), **BY_ROUTE)
@@ -257,7 +262,7 @@ def test_without_redis_the_route_takes_it(
 ) -> None:
     app = make_app(REDIS_URL=own_valkey.url)
     make_site(database_of(app))
-    client = app.test_client()
+    client = client_of(app)
     assert _send(client, make_body(body="one")).status_code == 202
     assert _send(client, make_body(body="two")).status_code == 202
 
@@ -268,7 +273,7 @@ def test_without_redis_the_route_takes_it(
 
 
 def test_it_leaves_its_line_in_the_log(
-    client: FlaskClient, known: str, routed: list[str], caplog: pytest.LogCaptureFixture
+    client: Client, known: str, routed: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "service.web")
     answers = [_send(client, make_body(), **more) for more in (BY_ROUTE, {})]
@@ -282,7 +287,7 @@ def test_it_leaves_its_line_in_the_log(
         assert fields["status"] == 202
 
 
-def _send(client: FlaskClient, body: Any, slug: str = "blog", **headers: str) -> TestResponse:
+def _send(client: Client, body: Any, slug: str = "blog", **headers: str) -> TestResponse:
     given = {"Content-Type": "application/json", **headers}
     if "Authorization" not in given:
         given["Origin"] = ORIGIN

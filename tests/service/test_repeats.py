@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import flask
 import pytest
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
 from service.db import Database
 from service.policy import Status
 from service.sites import SiteView
 from tests.cast import ORIGIN, PAGE, decide, make_comment, make_site
 from tests.conftest import database_of
+from tests.fronted import client_of
 
 THREAD = f"/api/v1/sites/blog/thread?page_url={PAGE}"
 # Those differ from one request to the next, whoever answers.
@@ -42,6 +42,11 @@ def app(make_app: Callable[..., flask.Flask]) -> flask.Flask:
 
 
 @pytest.fixture
+def client(app: flask.Flask) -> Client:
+    return client_of(app)
+
+
+@pytest.fixture
 def database(app: flask.Flask) -> Database:
     return database_of(app)
 
@@ -63,7 +68,7 @@ def routed(app: flask.Flask) -> list[str]:
 
 @pytest.mark.parametrize("reader", READERS, ids=str)
 def test_memory_says_what_the_route_says(
-    client: FlaskClient, site: SiteView, routed: list[str], reader: dict[str, str]
+    client: Client, site: SiteView, routed: list[str], reader: dict[str, str]
 ) -> None:
     tag = client.get(THREAD).headers["ETag"].strip('"')
     headers = {name: value.replace("TAG", tag) for name, value in reader.items()}
@@ -97,7 +102,7 @@ def test_memory_says_what_the_route_says(
     ],
 )
 def test_what_is_asked_otherwise_comes_to_the_routes(
-    client: FlaskClient, site: SiteView, routed: list[str], method: str, path: str
+    client: Client, site: SiteView, routed: list[str], method: str, path: str
 ) -> None:
     client.get(THREAD)
     routed.clear()
@@ -108,7 +113,7 @@ def test_what_is_asked_otherwise_comes_to_the_routes(
     assert len(routed) == 2
 
 
-def test_a_site_is_not_found_by_its_id(client: FlaskClient, site: SiteView) -> None:
+def test_a_site_is_not_found_by_its_id(client: Client, site: SiteView) -> None:
     client.get(THREAD)
     made = client.get(THREAD.replace("blog", site.id))
 
@@ -120,7 +125,7 @@ def test_who_asks_too_often_is_refused_all_the_same(
 ) -> None:
     app = make_app(HAMGATE_READER_SECONDS="60", HAMGATE_LIMIT_OTHER="200/minute")
     make_site(database_of(app))
-    client = app.test_client()
+    client = client_of(app)
 
     answers = [client.get(THREAD).status_code for _ in range(220)]
 
@@ -128,7 +133,7 @@ def test_who_asks_too_often_is_refused_all_the_same(
 
 
 def test_a_repeat_leaves_its_line_in_the_log(
-    client: FlaskClient, site: SiteView, caplog: pytest.LogCaptureFixture
+    client: Client, site: SiteView, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "service.web")
     answers = [client.get(THREAD) for _ in range(2)]
