@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -34,6 +35,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from service.db import insert_into
 
 Rows = Sequence[Mapping[str, Any]]
+_ROWS = "given_rows"
+
 Given = Mapping[str, ColumnElement[Any]]
 
 
@@ -41,7 +44,11 @@ class Bulk:
     """A statement for many rows; to be kept, so that it is made once."""
 
     def __init__(
-        self, columns: Mapping[str, Column[Any]], make: Callable[[Connection, Given], UpdateBase]
+        self,
+        columns: Mapping[str, Column[Any]],
+        make: Callable[[Connection, Given], UpdateBase],
+        *,
+        at_once: bool = False,
     ) -> None:
         """Declare it.
 
@@ -49,7 +56,9 @@ class Bulk:
             columns: what each row brings, by name, with a column of its type.
             make: writes it. PostgreSQL executes it once, and what is given is a table to select
                 or update from; SQLite executes it for each row, and what is given is bound.
+            at_once: SQLite executes it once too, as PostgreSQL does; for text and numbers.
         """
+        self._at_once = at_once
         self._types: dict[str, TypeEngine[Any]] = {
             name: column.type for name, column in columns.items()
         }
@@ -64,7 +73,10 @@ class Bulk:
         made = self._made.get(dialect)
         if made is None:
             made = self._made[dialect] = self._write(connection)
-        if dialect == "sqlite":
+        if dialect == "sqlite" and self._at_once:
+            listed = [[row[name] for name in self._types] for row in rows]
+            connection.execute(made, {_ROWS: to_json(listed).decode()})
+        elif dialect == "sqlite":
             given = {_bound(name): self._values(name, rows, connection) for name in self._types}
             columns = (
                 given.get(name) or itertools.repeat(made.params[name], len(rows))  # a constant
@@ -76,6 +88,13 @@ class Bulk:
             connection.execute(made, arrays)
 
     def _write(self, connection: Connection) -> Any:
+        if connection.dialect.name == "sqlite" and self._at_once:
+            value = func.json_each(bindparam(_ROWS, type_=String)).table_valued("value").c.value
+            picked = (
+                func.json_extract(value, f"$[{place}]").label(name)
+                for place, name in enumerate(self._types)
+            )
+            return self._make(connection, dict(select(*picked).subquery("given").c.items()))
         if connection.dialect.name == "sqlite":
             bound = {
                 name: bindparam(_bound(name), type_=kind) for name, kind in self._types.items()
@@ -105,26 +124,32 @@ class Bulk:
         return to_json(values).decode()
 
 
-def inserting(table: Table, *names: str, where_missing: bool = False) -> Bulk:
+def inserting(
+    table: Table, *names: str, where_missing: bool = False, at_once: bool = False
+) -> Bulk:
     """Give a statement that inserts rows.
 
     Args:
         table: into which.
         names: of the columns that rows bring; all of them by default.
         where_missing: leave what is there already as it is.
+        at_once: as one statement on SQLite too, for what a statement costs there.
     """
 
     def make(connection: Connection, given: Given) -> Any:
         statement: Any = insert_into(connection, table)
         if where_missing:
             statement = statement.on_conflict_do_nothing()
-        if connection.dialect.name == "sqlite":
+        if connection.dialect.name == "sqlite" and not at_once:
             statement = statement.values(given)
         else:
-            statement = statement.from_select(list(given), select(*given.values()))
+            # SQLite takes ON CONFLICT behind a SELECT for a part of that if it ends before WHERE.
+            picked = select(*given.values()).where(true())
+            statement = statement.from_select(list(given), picked)
         return statement
 
-    return Bulk({name: table.c[name] for name in names or table.c.keys()}, make)
+    columns = {name: table.c[name] for name in names or table.c.keys()}
+    return Bulk(columns, make, at_once=at_once)
 
 
 def updating(

@@ -18,7 +18,9 @@ from service.db import made_at
 from service.models import COMMENTS, ENTRIES, FILL
 
 _FILL_MOST = 500
-_ENTER = inserting(ENTRIES, "comment_id", "words", where_missing=True)
+# At once, since FTS5 writes its part of the index out at the end of each statement: entered one by
+# one, a hundred comments took eight milliseconds, and half a second in a ledger of half a million.
+_ENTER = inserting(ENTRIES, "comment_id", "words", where_missing=True, at_once=True)
 
 
 def enter(connection: Connection, comments: Iterable[Any]) -> None:

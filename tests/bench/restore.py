@@ -109,7 +109,7 @@ def _enter(database: Database) -> None:
             select(COMMENTS.c.id, COMMENTS.c.site_id, COMMENTS.c.body).order_by(COMMENTS.c.id)
         ).all()
     # In one statement: FTS5 writes its part of the index out at the end of each.
-    enter = bulk.inserting(ENTRIES, "comment_id", "words")
+    enter = bulk.inserting(ENTRIES, "comment_id", "words", at_once=True)
     words: dict[str, str] = {}
     for first in range(0, len(rows), _AT_ONCE):
         entries = []

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.bulk import any_of, inserting, updating
 from service.db import Database
-from service.models import BANDS, CAMPAIGNS, DECISIONS, Decision
+from service.models import BANDS, CAMPAIGNS, DECISIONS, ENTRIES, Decision
 from tests.cast import make_comment, make_site
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -117,3 +117,23 @@ def test_any_of_many_is_one_parameter(database: Database, names: tuple[str, ...]
         found = connection.scalars(select(CAMPAIGNS.c.id).where(condition)).all()
 
     assert set(found) == set(names) - {"no'ne"}
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_at_once_or_one_by_one_the_same_is_stored(database: Database, at_once: bool) -> None:
+    enter = inserting(ENTRIES, "comment_id", "words", where_missing=True, at_once=at_once)
+    site = make_site(database)
+    ids = [make_comment(database, site) for _ in range(3)]
+    with database.writing() as connection:
+        enter(connection, [{"comment_id": ids[0], "words": _WORDS}])
+        enter(connection, [{"comment_id": one, "words": f"{one} {_WORDS}"} for one in ids])
+        enter(connection, [])
+
+    with database.reading() as session:
+        rows = session.execute(
+            select(ENTRIES.c.comment_id, ENTRIES.c.words).order_by(ENTRIES.c.number)
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        (ids[0], _WORDS),
+        *((one, f"{one} {_WORDS}") for one in ids[1:]),
+    ]
