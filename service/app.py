@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import os
+import signal
 from threading import Semaphore
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,9 @@ def start() -> Front:
     Raises:
         ConfigError: the environment's settings are not usable.
     """
+    # Until the server listens for signals itself, the handlers are those of the first process,
+    # which would only take note of one.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         # Else they would serve on, and hold the port that its successor needs.

@@ -31,10 +31,15 @@ PLAIN_CHANCE = {
     "classifier/dice.py": "the same shuffles on every machine, from a seed",
     "service/db.py": "ids, which are told to everybody: keys and receipts guard what they lead to",
     "service/webhooks/deliveries.py": "the jitter of a retry",
+    "workers/classification.py": "whether new comments or tried ones are claimed first",
 }
 # Who opens connections at all, and whither. HTTP clients have a contract of their own.
 CONNECTS = {
+    "service/bodies.py": "opens none: waits for what a client sends",
     "service/connections.py": "opens none: looks at those of clients",
+    "service/front.py": "opens none: answers those of clients",
+    "service/gate.py": "opens none: has clients wait",
+    "service/grouping.py": "opens none: tells who waits for a group",
     "service/loopback.py": "this installation's own server",
     "service/mail.py": "the operator's mail server",
     "service/openid.py": "the operator's OpenID provider",
