@@ -123,7 +123,9 @@ def db_now(offset_seconds: float | ColumnElement[float] = 0) -> DatabaseNow:
 @compiles(DatabaseNow, "postgresql")
 def _postgres_now(element: DatabaseNow, compiler: SQLCompiler, **options: Any) -> str:
     offset = compiler.process(element.clauses, **options)
-    return f"(clock_timestamp() + make_interval(secs => {offset}))"
+    # In a query of its own, so that it is one value for the whole statement: PostgreSQL looks
+    # nothing up in an index by what may change from row to row, but reads the table.
+    return f"(SELECT clock_timestamp() + make_interval(secs => {offset}))"
 
 
 @compiles(DatabaseNow, "sqlite")

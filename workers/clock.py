@@ -36,9 +36,9 @@ def put_right(database: Database, settings: Settings) -> int:
 def _hasten(
     database: Database, due_at: Column[datetime | None], latest: ColumnElement[datetime]
 ) -> int:
-    # The first condition is one value for the whole statement, so that an index serves it; and the
-    # order is the index's, or PostgreSQL reads the table from its beginning to find none.
-    put_off = and_(due_at > select(db_now()).scalar_subquery(), due_at > latest)
+    # The first condition is one that an index serves, and the order is the index's, or PostgreSQL
+    # reads the table from its beginning to find none.
+    put_off = and_(due_at > db_now(), due_at > latest)
     found = select(due_at).where(put_off).order_by(due_at.desc()).limit(1)
     # Looked for before, since a transaction that writes has SQLite to itself.
     with database.reading() as session:

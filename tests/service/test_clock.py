@@ -1,0 +1,23 @@
+"""The database's clock, as statements ask for it."""
+
+import pytest
+from sqlalchemy import Column, select
+
+from service.db import Database, db_now
+from service.models import ATTEMPTS, COMMENTS
+
+
+@pytest.mark.parametrize("column", [COMMENTS.c.classify_at, ATTEMPTS.c.started_at], ids=str)
+def test_what_is_compared_with_the_clock_is_looked_up_in_an_index(
+    database: Database, column: Column[object]
+) -> None:
+    with database.engine.connect() as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if not sqlite:
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the table is empty
+        compiled = select(column).where(column > db_now(60)).compile(connection)
+        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
+        values = tuple(compiled.params.values()) if sqlite else compiled.params
+        rows = connection.exec_driver_sql(f"{explain} {compiled}", values).all()
+
+    assert ("SEARCH " if sqlite else "Index Cond") in str(rows)
