@@ -1,9 +1,9 @@
 """The front of an application without a server: requests of a test's client go the whole way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import flask
 from werkzeug.http import HTTP_STATUS_CODES
@@ -51,28 +51,46 @@ def client_of(app: flask.Flask) -> Client:
 
     def ask(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         exchange = Exchange(environ["wsgi.input"].read())
-        asyncio.run(front.__rsgi__(cast(Any, _scope(environ)), exchange))
+        asyncio.run(front.__rsgi__(_scope(environ), exchange))
         start(f"{exchange.status} {HTTP_STATUS_CODES[exchange.status].upper()}", exchange.headers)
         return exchange.content
 
     return Client(ask, Response)
 
 
-def _scope(environ: "WSGIEnvironment") -> SimpleNamespace:
-    headers = {
-        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+def scope_of(
+    method: str,
+    path: str,
+    headers: Sequence[tuple[str, str]] = (),
+    *,
+    query_string: str = "",
+    client: str = "127.0.0.1",
+) -> Any:
+    """Give a request as the server tells it, from its path as it is meant."""
+    return SimpleNamespace(
+        method=method,
+        path=path,
+        query_string=query_string,
+        http_version="1.1",
+        server="127.0.0.1:8000",
+        client=f"{client}:40000",
+        scheme="http",
+        authority="localhost",
+        headers=SimpleNamespace(items=lambda: list(headers)),
+    )
+
+
+def _scope(environ: "WSGIEnvironment") -> Any:
+    headers = [
+        (name.removeprefix("HTTP_").replace("_", "-").lower(), value)
         for name, value in environ.items()
         if (name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH"))
         and value is not None
-    }
-    return SimpleNamespace(
-        method=environ["REQUEST_METHOD"],
-        path=environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
+    ]
+    return scope_of(
+        environ["REQUEST_METHOD"],
+        environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
+        headers,
         query_string=environ["QUERY_STRING"],
-        http_version="1.1",
-        server=f"127.0.0.1:{environ['SERVER_PORT']}",
-        client=f"{environ.get('REMOTE_ADDR', '127.0.0.1')}:40000",
-        scheme="http",
-        authority=None,
-        headers=headers,
+        client=environ.get("REMOTE_ADDR", "127.0.0.1"),
     )

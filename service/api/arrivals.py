@@ -73,11 +73,8 @@ class Arrivals:
         caller = parts.access.known_submitter(path[len(_BEFORE) : -len(_BEHIND)], environ)
         if caller is None or parts.settings.email_deliverability:
             return None
-        body, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH", "")
-        chunked = not length and "HTTP_TRANSFER_ENCODING" in environ
-        if type(body) is not io.BytesIO or not (chunked or length.isdecimal()):
-            return None
         asked = Asked("POST", path, environ.get("HTTP_TRACEPARENT"))
+        body: io.BytesIO = environ["wsgi.input"]
         try:
             parsing.check_coding(environ)
             sent = parsing.parse(submitting.schema_of(caller), body.getvalue())
