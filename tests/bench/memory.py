@@ -35,7 +35,7 @@ class Memory:
                 accepted = generator.run(most=count).accepted
             _await_decided(here, accepted)
             time.sleep(_SETTLE_SECONDS)
-            parts = accounting.proportional_mb(_parts(here.roots["up"]))
+            parts = accounting.proportional_mb(parts_of(here.roots["up"]))
             worked = accounting.proportional_mb(here.roots)["up"]
         return {
             "started_mb": started,
@@ -57,7 +57,7 @@ def _await_decided(here: Installation, count: int) -> None:
         time.sleep(0.2)
 
 
-def _parts(up: int) -> dict[str, int]:
+def parts_of(up: int) -> dict[str, int]:
     """Give the process ids of the parts that `hamgate up` runs."""
     found = {}
     for process in psutil.Process(up).children():
