@@ -59,12 +59,13 @@ class Admission:
         try:
             waited = await self._gate.enter(rank, site)
         except Overloaded as overload:
-            return self._refuse(overload, rank)
+            return self.refuse(overload, rank)
         if waited:
             metrics.WAITED.labels(rank.name.lower()).observe(waited)
         return Place(self._gate, rank, site)
 
-    def _refuse(self, overload: Overloaded, rank: Rank) -> Reply:
+    def refuse(self, overload: Overloaded, rank: Rank) -> Reply:
+        """Count and tell that a request was refused, and give its answer."""
         name = rank.name.lower()
         metrics.SHEDS.labels(name, overload.why).inc()
         self._tell(f"{name} {overload.why}")

@@ -19,13 +19,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service import bodies, connections, problems
-from service.admission import Admission, Place, refusal
+from service.admission import Admission, Place, rank_of, refusal
 from service.answers import Headers, Reply
 from service.api.arrivals import Arrivals
 from service.config import Settings
 from service.db import new_id
 from service.errors import Malformed, TooSlow
-from service.gate import PROBES
+from service.gate import PROBES, Overloaded
 from service.repeats import Repeats
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Front:
         self._flask = flask
         self._repeats = repeats
         self._arrivals = arrivals
+        self._bodies = bodies.Bodies()
         self._admission = Admission(settings)
         threads = settings.web_threads * _THREADS_FOR_EACH_PLACE + _FREE_THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
@@ -116,7 +117,9 @@ class Front:
             return await self._route(environ, exchange, None)
         try:
             # Before a place is taken, since it comes as slowly as its sender likes.
-            environ["wsgi.input"] = await bodies.fetch(environ, exchange)
+            environ["wsgi.input"] = await self._bodies.fetch(environ, exchange)
+        except Overloaded as overload:
+            return self._admission.refuse(overload, rank_of(environ))
         except (TooSlow, Malformed) as error:
             return refusal(error, [("Connection", "close")])
         place = await self._admission.enter(environ)

@@ -34,7 +34,7 @@ class Overloaded(Unavailable):
     """More is asked at once than can be worked on; nothing was begun.
 
     Attributes:
-        why: in one word: `full`, `displaced` or `waited`.
+        why: in one word: `full`, `displaced`, `waited`, or `bodies`.
     """
 
     def __init__(self, why: str) -> None:

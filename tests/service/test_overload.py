@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import func, select
 
+from service.bodies import _LARGE_AT_ONCE
 from service.config import Settings
 from service.db import Database
 from service.models import COMMENTS
@@ -134,6 +135,31 @@ def test_clients_that_send_nothing_or_drip_hold_up_nobody(
         assert system.request("GET", "/livez").status == 200
         assert system.request("GET", "/readyz").status == 200
         assert system.request("GET", "/embed.js").status == 200
+
+
+def test_large_bodies_that_drip_hold_up_none_but_large_ones(
+    web: tuple[System, Settings, Database],
+) -> None:
+    system, _, _ = web
+    large = make_body(page_title="x" * 200, url=f"{ORIGIN}/{'y' * 1800}", body="word " * 1999)
+    assert system.request("POST", _COMMENTS, large, {"Origin": ORIGIN}).status == 202
+    with contextlib.ExitStack() as clients:
+        for _ in range(_LARGE_AT_ONCE):
+            client = clients.enter_context(connected(system))
+            client.sendall(
+                f"POST {_COMMENTS} HTTP/1.1\r\nHost: x\r\nOrigin: {ORIGIN}\r\n"
+                "Content-Type: application/json\r\nContent-Length: 20000\r\n\r\n{".encode()
+            )
+        wait_until(
+            lambda: system.request("POST", _COMMENTS, large, {"Origin": ORIGIN}).status == 503
+        )
+
+        assert submit(system).status == 202
+
+    wait_until(lambda: system.request("POST", _COMMENTS, large, {"Origin": ORIGIN}).status == 202)
+    assert (
+        'hamgate_sheds_total{rank="submit",why="bodies"}' in system.request("GET", "/metrics").json
+    )
 
 
 @contextlib.contextmanager
