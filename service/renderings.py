@@ -1,8 +1,9 @@
 """Renderings: what was last made of comments for readers, kept as long as there is room.
 
-The one rule: a key names all that a rendering follows from, a thread's version included. So what
-is kept is never wrong, no process has to tell another of a change, and each process makes a
-rendering once.
+The one rule: beside each rendering stands all that it follows from, a thread's version included. So
+what is kept is never wrong, no process has to tell another of a change, and each process makes a
+rendering once. Of what is asked for in the same words the last is kept: nobody asks for a state
+that a thread has left.
 """
 
 import gzip
@@ -43,38 +44,46 @@ class Renderings:
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._kept: OrderedDict[Hashable, Rendering] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Hashable, Rendering]] = OrderedDict()
         self._lock = threading.Lock()
         # Who wants what another thread is making waits for it; who wants something else does not.
         self._making = [threading.Lock() for _ in range(_LOCKS)]
 
-    def get(self, key: Hashable, make: Callable[[], bytes]) -> Rendering:
-        """Give what is kept under a key, or make it and keep it.
+    def get(self, asked: Hashable, state: Hashable, make: Callable[[], bytes]) -> Rendering:
+        """Give what is kept, or make it and keep it.
 
         Args:
-            key: names all that it follows from.
+            asked: what was asked for, in whose words.
+            state: what it follows from besides.
             make: makes it; what it raises is not kept.
         """
-        found = self._find(key)
+        found = self._find(asked, state)
         if found is None:
-            with self._making[hash(key) % _LOCKS]:
-                found = self._find(key)
+            with self._making[hash(asked) % _LOCKS]:
+                found = self._find(asked, state)
                 if found is None:
                     found = Rendering.of(make())
-                    self._keep(key, found)
+                    self._keep(asked, state, found)
         return found
 
-    def _find(self, key: Hashable) -> Rendering | None:
+    def _find(self, asked: Hashable, state: Hashable) -> Rendering | None:
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
+            of, found = self._kept.get(asked, (None, None))
+            if found is None or of != state:
+                return None
+            self._kept.move_to_end(asked)
             return found
 
-    def _keep(self, key: Hashable, made: Rendering) -> None:
+    def _keep(self, asked: Hashable, state: Hashable, made: Rendering) -> None:
         with self._lock:
-            self._kept[key] = made
-            self._bytes += len(made.plain) + len(made.packed)
+            if asked in self._kept:
+                self._bytes -= _size(self._kept.pop(asked)[1])
+            self._kept[asked] = (state, made)
+            self._bytes += _size(made)
             while self._bytes > self._most_bytes:
-                _, old = self._kept.popitem(last=False)
-                self._bytes -= len(old.plain) + len(old.packed)
+                _, (_, old) = self._kept.popitem(last=False)
+                self._bytes -= _size(old)
+
+
+def _size(made: Rendering) -> int:
+    return len(made.plain) + len(made.packed)

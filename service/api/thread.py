@@ -153,8 +153,8 @@ def _look(site_id: str) -> Rendering:
     query = parsing.query(ThreadQuery)
     with here().database.reading() as session:
         thread = reading.mark(session, site_id, query.page_url)
-    key = ("thread", thread, query.order, query.after, query.at)
-    return here().renderings.get(key, lambda: _render(thread, query))
+    asked = ("thread", thread.thread_id, query.order, query.after, query.at)
+    return here().renderings.get(asked, thread, lambda: _render(thread, query))
 
 
 def _render(thread: Mark, query: ThreadQuery) -> bytes:

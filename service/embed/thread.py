@@ -119,7 +119,9 @@ def _page(
         comments = (
             here()
             .renderings.get(
-                ("page", thread, chosen.language, *shown), lambda: _comments(site, thread, query)
+                ("page", thread.thread_id, chosen.language, *shown),
+                thread,
+                lambda: _comments(site, thread, query),
             )
             .plain
         )

@@ -8,7 +8,7 @@ import pytest
 from service.renderings import Rendering, Renderings
 
 
-def test_it_is_made_once_for_each_key() -> None:
+def test_it_is_made_once_for_each_who_ask_for_the_same() -> None:
     kept = Renderings()
     made: list[str] = []
 
@@ -17,7 +17,7 @@ def test_it_is_made_once_for_each_key() -> None:
             made.append(key)
             return key.encode()
 
-        return kept.get(key, make)
+        return kept.get(key, 1, make)
 
     found = [ask(key) for key in ("one", "two", "one")]
 
@@ -40,7 +40,8 @@ def test_who_asks_while_it_is_being_made_waits_for_it() -> None:
         return b"made"
 
     threads = [
-        threading.Thread(target=lambda: found.append(kept.get("key", make).plain)) for _ in range(8)
+        threading.Thread(target=lambda: found.append(kept.get("key", 1, make).plain))
+        for _ in range(8)
     ]
     threads[0].start()
     begun.wait(10)
@@ -63,7 +64,7 @@ def test_the_oldest_goes_when_there_is_no_room() -> None:
             made.append(key)
             return b"1" * 1000
 
-        kept.get(key, make)
+        kept.get(key, 1, make)
 
     for key in (1, 2, 3, 1, 4, 1, 3, 2):
         ask(key)
@@ -78,5 +79,29 @@ def test_what_fails_is_not_kept() -> None:
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        kept.get("key", fail)
-    assert kept.get("key", lambda: b"yes").plain == b"yes"
+        kept.get("key", 1, fail)
+    assert kept.get("key", 1, lambda: b"yes").plain == b"yes"
+
+
+def test_of_what_is_asked_for_only_the_last_state_is_kept() -> None:
+    room = 3 * _bytes(Rendering.of(b"9" * 1000))
+    kept = Renderings(most_bytes=room)
+    made: list[tuple[str, int]] = []
+
+    def ask(page: str, version: int) -> bytes:
+        def make() -> bytes:
+            made.append((page, version))
+            return str(version).encode() * 1000
+
+        return kept.get(page, version, make).plain
+
+    ask("quiet", 0)
+    for version in range(1, 10):
+        assert ask("busy", version) == ask("busy", version) == str(version).encode() * 1000
+    ask("quiet", 0)
+
+    assert made == [("quiet", 0), *(("busy", version) for version in range(1, 10))]
+
+
+def _bytes(made: Rendering) -> int:
+    return len(made.plain) + len(made.packed)
