@@ -2,8 +2,8 @@
 
 The one rule: on a quiet server nobody waits for company. Whoever finds nobody at work begins at
 once with what is there; who comes meanwhile is the next group. Only after a group of several, so
-on a busy server, the next one waits some milliseconds for more: what a group costs besides its
-items is as much as ten items, and there the CPU is what all wait for.
+on a busy server, the next one waits some milliseconds for ten: what a group costs besides its items
+is as much as ten items, and there the CPU is what all wait for.
 
 A thread that brings an item leads a group itself; for what a coroutine brings, a thread of our own
 does.
@@ -11,11 +11,13 @@ does.
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+# So many are not waited beyond.
+_ENOUGH = 10
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,7 +53,7 @@ class Grouped(Generic[T, R]):
             work: takes the items in the order of their arrival and gives, for each, its result
                 or the exception to raise to its caller. What it raises, all are told.
             most: items of one group.
-            linger_seconds: how long a group that follows one of several waits for more.
+            linger_seconds: how long a group that follows one of several waits at most for more.
         """
         self._work = work
         self._most = most
@@ -60,6 +62,9 @@ class Grouped(Generic[T, R]):
         self._lock = threading.Lock()
         self._led = False
         self._waiting: deque[_Entry[T, R]] = deque()
+        self._gathers = False
+        self._enough = threading.Lock()  # given back when enough are there
+        self._enough.acquire()
         self._leader = ThreadPoolExecutor(1, thread_name_prefix="group")
 
     def __call__(self, item: T) -> R:
@@ -97,11 +102,14 @@ class Grouped(Generic[T, R]):
             self._waiting.append(entry)
             if not self._led:
                 self._led = entry.leads = True
+            elif self._gathers and len(self._waiting) >= _ENOUGH:
+                self._gathers = False
+                self._enough.release()
 
     def _lead(self) -> None:
         """Work for all who wait, then hand the lead to the first who came meanwhile."""
         if self._busy and self._linger_seconds:
-            time.sleep(self._linger_seconds)
+            self._gather()
         with self._lock:
             group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
         self._busy = len(group) > 1
@@ -113,6 +121,15 @@ class Grouped(Generic[T, R]):
         finally:
             self._hand_over()
             _tell(group, outcomes)
+
+    def _gather(self) -> None:
+        """Wait until enough are there, or for as long as a group may wait."""
+        with self._lock:
+            waits = self._gathers = len(self._waiting) < _ENOUGH
+        if waits and not self._enough.acquire(timeout=self._linger_seconds):
+            with self._lock:
+                self._gathers = False
+                self._enough.acquire(blocking=False)  # if they came just now
 
     def _hand_over(self) -> None:
         with self._lock:
