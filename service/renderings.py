@@ -49,36 +49,36 @@ class Renderings:
         # Who wants what another thread is making waits for it; who wants something else does not.
         self._making = [threading.Lock() for _ in range(_LOCKS)]
 
-    def get(self, asked: Hashable, state: Hashable, make: Callable[[], bytes]) -> Rendering:
+    def get(self, asked: Hashable, follows: Hashable, make: Callable[[], bytes]) -> Rendering:
         """Give what is kept, or make it and keep it.
 
         Args:
             asked: what was asked for, in whose words.
-            state: what it follows from besides.
+            follows: from what it follows besides.
             make: makes it; what it raises is not kept.
         """
-        found = self._find(asked, state)
+        found = self._find(asked, follows)
         if found is None:
             with self._making[hash(asked) % _LOCKS]:
-                found = self._find(asked, state)
+                found = self._find(asked, follows)
                 if found is None:
                     found = Rendering.of(make())
-                    self._keep(asked, state, found)
+                    self._keep(asked, follows, found)
         return found
 
-    def _find(self, asked: Hashable, state: Hashable) -> Rendering | None:
+    def _find(self, asked: Hashable, follows: Hashable) -> Rendering | None:
         with self._lock:
             of, found = self._kept.get(asked, (None, None))
-            if found is None or of != state:
+            if found is None or of != follows:
                 return None
             self._kept.move_to_end(asked)
             return found
 
-    def _keep(self, asked: Hashable, state: Hashable, made: Rendering) -> None:
+    def _keep(self, asked: Hashable, follows: Hashable, made: Rendering) -> None:
         with self._lock:
             if asked in self._kept:
                 self._bytes -= _size(self._kept.pop(asked)[1])
-            self._kept[asked] = (state, made)
+            self._kept[asked] = (follows, made)
             self._bytes += _size(made)
             while self._bytes > self._most_bytes:
                 _, (_, old) = self._kept.popitem(last=False)
