@@ -56,7 +56,7 @@ class Bulk:
             columns: what each row brings, by name, with a column of its type.
             make: writes it. PostgreSQL executes it once, and what is given is a table to select
                 or update from; SQLite executes it for each row, and what is given is bound.
-            at_once: SQLite executes it once too, as PostgreSQL does; for text and numbers.
+            at_once: SQLite executes it once too, as PostgreSQL does; not for bytes.
         """
         self._at_once = at_once
         self._types: dict[str, TypeEngine[Any]] = {
@@ -74,8 +74,10 @@ class Bulk:
         if made is None:
             made = self._made[dialect] = self._write(connection)
         if dialect == "sqlite" and self._at_once:
-            listed = [[row[name] for name in self._types] for row in rows]
-            connection.execute(made, {_ROWS: to_json(listed).decode()})
+            listed = zip(
+                *(self._values(name, rows, connection) for name in self._types), strict=True
+            )
+            connection.execute(made, {_ROWS: to_json(list(listed)).decode()})
         elif dialect == "sqlite":
             given = {_bound(name): self._values(name, rows, connection) for name in self._types}
             columns = (

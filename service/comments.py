@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, i
 from sqlalchemy.orm import Session
 
 from service import text
+from service.bulk import Bulk, Given
 from service.db import db_now, insert_into, new_id, ring_after, utc_now
 from service.errors import (
     Closed,
@@ -229,11 +230,30 @@ def _view(row: Row[*tuple[Any, ...]]) -> CommentView:
     return CommentView(**values)
 
 
+def _inserting(connection: Connection, given: Given) -> Any:
+    columns = {**given, "classify_at": db_now()}
+    if connection.dialect.name == "sqlite":
+        return insert(COMMENTS).values(columns)
+    return insert(COMMENTS).from_select(list(columns), select(*columns.values()))
+
+
 # Built once, as what is asked with each group that comes in.
+_INSERT = Bulk(
+    {
+        name: COMMENTS.c[name]
+        for name in (
+            "id", "site_id", "thread_id", "parent_id", "external_id", "idempotency_key",
+            "request_digest", "status", "version", "revision", "name", "email",
+            "email_normalised", "url", "body", "address", "user_agent", "referrer",
+            "honeypot_filled", "disposable_email", "proven_at", "challenge", "written_ms",
+            "submitted_at", "created_at", "classify_attempts",
+        )
+    },
+    _inserting,
+)  # fmt: skip
 _KNOWN_THREADS = select(THREADS.c.id, THREADS.c.closed).where(
     THREADS.c.id.in_(bindparam("ids", expanding=True))
 )
-_INSERT = insert(COMMENTS).values(classify_at=db_now())
 
 
 def _ensure_threads(connection: Connection, submissions: Sequence[Submission]) -> set[str]:
@@ -323,8 +343,7 @@ def _insert(connection: Connection, fresh: dict[str, Submission]) -> set[str]:
     ]
     if any(_unique_by(s) != ("", "") for s in fresh.values()):
         return _insert_ignoring(connection, COMMENTS, rows)
-    if rows:
-        connection.execute(_INSERT, rows)
+    _INSERT(connection, rows)
     return set(fresh)
 
 
