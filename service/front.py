@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from service import bodies, connections, problems
 from service.admission import Admission, Place, rank_of, refusal
@@ -91,6 +92,8 @@ class Front:
         threads = settings.web_threads * _THREADS_FOR_EACH_PLACE + _FREE_THREADS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._expects_reading = False
+        # Of readers one of whose requests is being counted; gone with the last who waits.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __rsgi__(self, scope: "Scope", exchange: Exchange) -> None:
         """Answer a request."""
@@ -100,15 +103,33 @@ class Front:
             self._expects_reading = True
             connections.expect_reading(int(environ["SERVER_PORT"]), bodies.WITHIN_SECONDS)
         reply = self._repeats.answer(environ)
-        if reply is None:
+        if not isinstance(reply, Reply):
             try:
-                reply = await self._admit(environ, exchange)
+                reply = await (
+                    self._admit(environ, exchange)
+                    if reply is None
+                    else self._count(reply.subject, environ, exchange)
+                )
             except Exception as error:  # noqa: BLE001 - a fault of ours is told and logged
                 request_id = new_id("req")
                 status, headers, content = problems.refusal(error, request_id)
                 reply = Reply(status, [*headers, ("X-Request-Id", request_id)], content.encode())
         if reply is not None:
             exchange.response_bytes(*reply)
+
+    async def _count(
+        self, subject: str, environ: "WSGIEnvironment", exchange: Exchange
+    ) -> Reply | None:
+        """Have one request of a reader counted by its route, and tell the others meanwhile nothing.
+
+        What that one brings is enough for them, and a thread for each would be the dearer way.
+        """
+        turn = self._turns.get(subject)
+        if turn is None:
+            turn = self._turns[subject] = asyncio.Lock()
+        async with turn:
+            reply = self._repeats.answer(environ)
+            return reply if isinstance(reply, Reply) else await self._admit(environ, exchange)
 
     async def _admit(self, environ: "WSGIEnvironment", exchange: Exchange) -> Reply | None:
         """Answer a request that has to be worked for; `None` if its answer was streamed."""

@@ -6,6 +6,7 @@ by itself. What is not in memory, or not counted on a limit yet, it leaves to th
 Most of what a busy thread is asked is this, and Flask's context would be most of what it costs.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.access import Access, limit_subject
@@ -21,6 +22,16 @@ _BEFORE, _BEHIND = "/api/v1/sites/", "/thread"
 _ROUTE = f"{_BEFORE}<site>{_BEHIND}"
 
 
+@dataclass(frozen=True, slots=True)
+class Uncounted:
+    """A request whose answer is known, and who has nothing left of what was counted for them.
+
+    Whoever of theirs is answered by the route next brings enough for some more.
+    """
+
+    subject: str
+
+
 class Repeats:
     """Answers from what one process remembers."""
 
@@ -29,8 +40,11 @@ class Repeats:
         self._limits = limits
         self._threads = threads
 
-    def answer(self, environ: "WSGIEnvironment") -> Reply | None:
-        """Answer a request; `None` if it is for somebody else to answer."""
+    def answer(self, environ: "WSGIEnvironment") -> "Reply | Uncounted | None":
+        """Answer a request, or say that it only was not counted yet.
+
+        `None` if it is for somebody else to answer.
+        """
         path: str = environ["PATH_INFO"]
         if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
             return None
@@ -41,9 +55,10 @@ class Repeats:
         if page is None:
             return None
         asked = Asked("GET", path, environ.get("HTTP_TRACEPARENT"))
-        count = self._limits.spend_other(limit_subject(self._access.address_of(environ)))
+        subject = limit_subject(self._access.address_of(environ))
+        count = self._limits.spend_other(subject)
         if count is None:
-            return None
+            return Uncounted(subject)
         status, headers, content = conditional(
             page, environ.get("HTTP_ACCEPT_ENCODING", ""), environ.get("HTTP_IF_NONE_MATCH", "")
         )

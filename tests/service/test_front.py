@@ -184,6 +184,41 @@ def test_comments_that_come_together_are_stored_together(make_app: MakeApp) -> N
     assert len(groups) < 50
 
 
+def test_of_readers_who_ask_at_once_one_is_counted_for_many(make_app: MakeApp) -> None:
+    app = make_app(HAMGATE_READER_SECONDS="60")
+    make_site(database_of(app))
+    routed: list[str] = []
+    app.before_request(lambda: routed.append(flask.request.path))
+
+    async def ask(clients: list[str], times: int) -> list[Exchange]:
+        exchanges = [Exchange() for _ in range(times * len(clients))]
+        await asyncio.gather(
+            *(
+                front.__rsgi__(
+                    scope_of(
+                        "GET",
+                        "/api/v1/sites/blog/thread",
+                        query_string=f"page_url={ORIGIN}/first-post",
+                        client=clients[number % len(clients)],
+                    ),
+                    one,
+                )
+                for number, one in enumerate(exchanges)
+            )
+        )
+        return exchanges
+
+    front = in_front_of(app)
+    asyncio.run(ask(["203.0.113.1"], 1))
+    routed.clear()
+    # Twelve are taken at once of a limit of 1,200.
+    exchanges = asyncio.run(ask(["203.0.113.2", "203.0.113.3"], 60))
+
+    assert {one.status for one in exchanges} == {200}
+    assert len(routed) == 2 * 60 / 12
+    assert not front._turns
+
+
 class Watched(Exchange):
     """A client who says when an answer has begun to come."""
 
