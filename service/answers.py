@@ -1,6 +1,6 @@
 """Answers: what every answer carries, and what it leaves in counters and in the log.
 
-The one rule: it is the same whoever made the answer, Flask's routes or `service.repeats`.
+The one rule: it is the same whoever made the answer, Flask's routes, `repeats` or `arrivals`.
 """
 
 import functools
@@ -22,6 +22,9 @@ from service.renderings import Rendering
 log = logging.getLogger("service.web")
 
 _EXPOSED = "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+
+# What the API's routes of one site begin with; the site's slug follows.
+OF_SITE = "/api/v1/sites/"
 
 Headers = list[tuple[str, str]]
 
@@ -106,6 +109,18 @@ class Asked:
                 traceparent=self.traceparent,
             )
         return headers
+
+
+def slug_in(path: str, behind: str) -> str | None:
+    """Give the slug in a path of one of the API's routes of a site; `None` if it is another path.
+
+    Args:
+        path: of the request.
+        behind: what that route has behind the slug, such as `/thread`.
+    """
+    if path.startswith(OF_SITE) and path.endswith(behind):
+        return path[len(OF_SITE) : -len(behind)]
+    return None
 
 
 # To find a child by its labels takes a lock and longer than to count; there are a few hundred.

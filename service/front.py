@@ -120,9 +120,9 @@ class Front:
     async def _count(
         self, subject: str, environ: "WSGIEnvironment", exchange: Exchange
     ) -> Reply | None:
-        """Have one request of a reader counted by its route, and tell the others meanwhile nothing.
+        """Have one request of a reader counted by its route, while the others of theirs wait.
 
-        What that one brings is enough for them, and a thread for each would be the dearer way.
+        What that one brings is enough for some of them; a thread for each would be dearer.
         """
         turn = self._turns.get(subject)
         if turn is None:

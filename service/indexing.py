@@ -19,7 +19,7 @@ from service.models import COMMENTS, ENTRIES, FILL
 
 _FILL_MOST = 500
 # At once, since FTS5 writes its part of the index out at the end of each statement: entered one by
-# one, a hundred comments took eight milliseconds, and half a second in a ledger of half a million.
+# one, a hundred comments took eight milliseconds, and up to fifty in a ledger of 400,000.
 _ENTER = inserting(ENTRIES, "comment_id", "words", where_missing=True, at_once=True)
 
 

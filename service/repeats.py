@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.access import Access, limit_subject
-from service.answers import Asked, Reply, conditional
+from service.answers import OF_SITE, Asked, Reply, conditional, slug_in
 from service.limits import Limits
 from service.memory import Memory
 from service.renderings import Rendering
@@ -18,8 +18,8 @@ from service.renderings import Rendering
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_BEFORE, _BEHIND = "/api/v1/sites/", "/thread"
-_ROUTE = f"{_BEFORE}<site>{_BEHIND}"
+_BEHIND = "/thread"
+_ROUTE = f"{OF_SITE}<site>{_BEHIND}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Repeats:
         `None` if it is for somebody else to answer.
         """
         path: str = environ["PATH_INFO"]
-        if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
+        slug = slug_in(path, _BEHIND)
+        if slug is None:
             return None
-        site = self._access.known_site(path[len(_BEFORE) : -len(_BEHIND)])
+        site = self._access.known_site(slug)
         if site is None or environ["REQUEST_METHOD"] != "GET":
             return None
         page = self._threads.known((site.id, environ["QUERY_STRING"].encode("latin-1")))

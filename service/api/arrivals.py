@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from service import limits, problems
 from service.access import Caller
-from service.answers import Asked, Reply
+from service.answers import OF_SITE, Asked, Reply, slug_in
 from service.api import parsing, schemas, submitting
 from service.comments import Accepted
 from service.errors import HamgateError
@@ -25,8 +25,8 @@ from service.limits import Count
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-_BEFORE, _BEHIND = "/api/v1/sites/", "/comments"
-_ROUTE = f"{_BEFORE}<site>{_BEHIND}"
+_BEHIND = "/comments"
+_ROUTE = f"{OF_SITE}<site>{_BEHIND}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,11 @@ class Arrivals:
     def _read(self, environ: "WSGIEnvironment") -> _Arrived | None:
         """Give what was sent; `None` if it is not for us, or not as it should be."""
         path: str = environ["PATH_INFO"]
-        if not (path.startswith(_BEFORE) and path.endswith(_BEHIND)):
-            return None
-        if environ["REQUEST_METHOD"] != "POST" or "HTTP_PREFER" in environ:
+        slug = slug_in(path, _BEHIND)
+        if slug is None or environ["REQUEST_METHOD"] != "POST" or "HTTP_PREFER" in environ:
             return None
         parts = self._parts
-        caller = parts.access.known_submitter(path[len(_BEFORE) : -len(_BEHIND)], environ)
+        caller = parts.access.known_submitter(slug, environ)
         if caller is None or parts.settings.email_deliverability:
             return None
         asked = Asked("POST", path, environ.get("HTTP_TRACEPARENT"))
