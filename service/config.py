@@ -75,7 +75,7 @@ class Settings(BaseModel):
     )
     postgres_programs: AbsolutePath | None = Field(
         None,
-        description="Folder of pg_dump and pg_restore for backups; default PATH and Debian's.",
+        description="Folder of PostgreSQL's programs, for backups; default PATH and Debian's.",
     )
     trusted_proxies: Networks = Field(
         (), description="Networks (CIDR, commas between) whose X-Forwarded-For is believed."

@@ -1,4 +1,4 @@
-"""PostgreSQL: its own `pg_dump` and `pg_restore`, and the proof that what they carry is all.
+"""PostgreSQL: its own client programs, and the proof that what they carry is all.
 
 The one rule: what is dumped and what is hashed is one snapshot, which a transaction of ours holds
 and exports for `pg_dump`; so the sums in the manifest are those of the dump.
@@ -103,10 +103,11 @@ def load(settings: Settings, address: str, file: Path, progress: Progress) -> di
     """Load a dump into an empty database, several tables at once, and say what is in it then.
 
     Raises:
-        ProgramFault: `pg_restore` is missing, older than the server, or failed.
+        ProgramFault: `pg_restore` or `vacuumdb` is missing, older than the server, or failed.
     """
     with opened(address) as connection:
         pg_restore = program(settings, "pg_restore", _major(connection))
+        vacuumdb = program(settings, "vacuumdb", _major(connection))
         jobs = f"--jobs={min(os.cpu_count() or 1, 4)}"
         wanted = [pg_restore, "--exit-on-error", "--no-owner", "--no-privileges", jobs, str(file)]
         with _running(wanted, address, PGOPTIONS=_RESTORING) as process:
@@ -115,11 +116,12 @@ def load(settings: Settings, address: str, file: Path, progress: Progress) -> di
                 progress(size, 0, "restoring bytes")
                 time.sleep(_PAUSE_SECONDS)
         progress(0, 0, "hashing what was restored")
-        with connection.transaction():
-            sums = rows.of_postgres(connection)
-        connection.execute("SET statement_timeout = 0")
-        connection.execute("ANALYZE")  # a dump has no statistics for the planner
-    return sums
+        # A dump has no statistics for the planner; gathering them takes a core, hashing another.
+        with (
+            _running([vacuumdb, "--analyze-only", "--quiet"], address, PGOPTIONS=_RESTORING),
+            connection.transaction(),
+        ):
+            return rows.of_postgres(connection)
 
 
 @contextlib.contextmanager
