@@ -259,7 +259,9 @@ def _first_line(error: Exception) -> str:
 def make_engine(settings: Settings) -> Engine:
     """Make the engine without opening a connection.
 
-    SQLite is in WAL mode with `synchronous=FULL`: a commit is on the disk when it returns.
+    SQLite is in WAL mode with `synchronous=FULL`: a commit is on the disk when it returns. The
+    connection used last is used next: what it has cached and prepared is of use again, and those
+    that only a rush needs take no memory for it.
 
     Raises:
         ConfigError: the folder of the SQLite file cannot be made.
@@ -270,7 +272,9 @@ def make_engine(settings: Settings) -> Engine:
             settings.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"cannot make {settings.home}: {error.strerror}") from error
-        engine = create_engine(url, pool_size=settings.web_threads, pool_timeout=5)
+        engine = create_engine(
+            url, pool_size=settings.web_threads, pool_timeout=5, pool_use_lifo=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -280,6 +284,7 @@ def make_engine(settings: Settings) -> Engine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        pool_use_lifo=True,
         connect_args=_POSTGRES_CONNECTION,
     )
 

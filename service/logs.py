@@ -3,6 +3,8 @@
 The one rule: whatever a stranger sent, a line stays one line; control characters are escaped.
 """
 
+import asyncio
+import functools
 import json
 import logging
 import os
@@ -33,7 +35,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give one line, or several for a traceback."""
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        clock = _clock(int(record.created))
         where = record.name.partition(".")[2] or record.name
         extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
         line = _escape(
@@ -66,13 +68,15 @@ class JsonFormatter(logging.Formatter):
 class _Lines(logging.Handler):
     """Writes whole lines to standard error; the kernel keeps those of several processes apart.
 
-    Who finds somebody writing leaves a line to them and goes on: to write takes a system call, and
-    after each a thread has to wait its turn again.
+    To write takes a system call, and after each a thread has to wait its turn again. So who finds
+    somebody writing leaves a line to them and goes on; and what is told on an event loop, unless it
+    is a warning or worse, is written when the loop has been once round.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._waiting: deque[bytes] = deque()
+        self._promised = False
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
 
@@ -81,20 +85,34 @@ class _Lines(logging.Handler):
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, or leave it to who is writing."""
+        """Write one record, or leave it to who is writing, or to the loop."""
         self._waiting.append((self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        loop = _running_loop() if record.levelno < logging.WARNING else None
+        if loop is None:
+            self.flush()
+        elif not self._promised:
+            self._promised = True
+            loop.call_soon(self._keep_promise)
+
+    def flush(self) -> None:
+        """Write what is waiting, unless somebody is at it."""
         # Once more after the turn is given back: somebody may have left a line just before.
         while self._waiting and self._turn.acquire(blocking=False):
             try:
                 self._write()
             except OSError:
-                self.handleError(record)
+                self.handleError(logging.makeLogRecord({"msg": "lines were not written"}))
             finally:
                 self._turn.release()
+
+    def _keep_promise(self) -> None:
+        self._promised = False
+        self.flush()
 
     def _renew(self) -> None:
         """Let nobody in a child wait for a thread that was left behind, or repeat its lines."""
         self._turn = threading.Lock()
+        self._promised = False
         self._waiting.clear()
 
     def _write(self) -> None:
@@ -121,8 +139,21 @@ def configure(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    unknown = vars(record).keys() - _STANDARD  # nearly always none
+    return {key: value for key, value in vars(record).items() if key in unknown} if unknown else {}
 
 
 def _escape(line: str) -> str:

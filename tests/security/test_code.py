@@ -40,6 +40,7 @@ CONNECTS = {
     "service/front.py": "opens none: answers those of clients",
     "service/gate.py": "opens none: has clients wait",
     "service/grouping.py": "opens none: tells who waits for a group",
+    "service/logs.py": "opens none: writes lines when a loop has been once round",
     "service/loopback.py": "this installation's own server",
     "service/mail.py": "the operator's mail server",
     "service/openid.py": "the operator's OpenID provider",

@@ -1,5 +1,6 @@
 """Log lines: one event, one line, in both formats."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -90,6 +91,32 @@ def test_nobody_waits_for_a_line_that_another_writes(monkeypatch: pytest.MonkeyP
         slow.join()
     finally:
         sys.stderr.close()
+
+
+def test_lines_of_a_loop_are_written_together_and_warnings_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handler = logs._Lines()
+    written: list[bytes] = []
+    monkeypatch.setattr(os, "write", lambda _, lines: written.append(lines))
+
+    async def tell() -> None:
+        handler.handle(record("first"))
+        handler.handle(record("second"))
+        assert written == []
+        await asyncio.sleep(0)
+        assert written == [b"first\nsecond\n"]
+        handler.handle(record("third"))
+        warning = record("a warning")
+        warning.levelno = logging.WARNING
+        handler.handle(warning)
+        assert written[1:] == [b"third\na warning\n"]
+        handler.handle(record("last"))
+
+    asyncio.run(tell())
+    handler.handle(record("after the loop"))
+
+    assert b"".join(written[2:]) == b"last\nafter the loop\n"
 
 
 def test_a_child_does_not_wait_for_a_thread_that_was_left_behind(
