@@ -2,8 +2,8 @@
 
 The one rule: on a quiet server nobody waits for company. Whoever finds nobody at work begins at
 once with what is there; who comes meanwhile is the next group. Only after a group of several, so
-on a busy server, the next one waits some milliseconds for ten: what a group costs besides its items
-is as much as ten items, and there the CPU is what all wait for.
+on a busy server, the next one waits as long as more keep coming, some milliseconds: what a group
+costs besides its items is as much as ten items, and there the CPU is what all wait for.
 
 A thread that brings an item leads a group itself; for what a coroutine brings, a thread of our own
 does.
@@ -11,13 +11,11 @@ does.
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
-
-# So many are not waited beyond.
-_ENOUGH = 10
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,6 +43,7 @@ class Grouped(Generic[T, R]):
         work: Callable[[Sequence[T]], Sequence[R | Exception]],
         *,
         most: int = 128,
+        gap_seconds: float = 0.0,
         linger_seconds: float = 0.0,
     ) -> None:
         """Set up.
@@ -53,18 +52,18 @@ class Grouped(Generic[T, R]):
             work: takes the items in the order of their arrival and gives, for each, its result
                 or the exception to raise to its caller. What it raises, all are told.
             most: items of one group.
-            linger_seconds: how long a group that follows one of several waits at most for more.
+            gap_seconds: a group that follows one of several waits until nobody has come for so
+                long,
+            linger_seconds: and for so long at most.
         """
         self._work = work
         self._most = most
+        self._gap_seconds = gap_seconds
         self._linger_seconds = linger_seconds
         self._busy = False
         self._lock = threading.Lock()
         self._led = False
         self._waiting: deque[_Entry[T, R]] = deque()
-        self._gathers = False
-        self._enough = threading.Lock()  # given back when enough are there
-        self._enough.acquire()
         self._leader = ThreadPoolExecutor(1, thread_name_prefix="group")
 
     def __call__(self, item: T) -> R:
@@ -102,9 +101,6 @@ class Grouped(Generic[T, R]):
             self._waiting.append(entry)
             if not self._led:
                 self._led = entry.leads = True
-            elif self._gathers and len(self._waiting) >= _ENOUGH:
-                self._gathers = False
-                self._enough.release()
 
     def _lead(self) -> None:
         """Work for all who wait, then hand the lead to the first who came meanwhile."""
@@ -123,13 +119,13 @@ class Grouped(Generic[T, R]):
             _tell(group, outcomes)
 
     def _gather(self) -> None:
-        """Wait until enough are there, or for as long as a group may wait."""
-        with self._lock:
-            waits = self._gathers = len(self._waiting) < _ENOUGH
-        if waits and not self._enough.acquire(timeout=self._linger_seconds):
-            with self._lock:
-                self._gathers = False
-                self._enough.acquire(blocking=False)  # if they came just now
+        """Wait as long as more keep coming, and no longer than a group may wait."""
+        left, seen = self._linger_seconds, -1
+        deadline = time.monotonic() + left
+        while left > 0 and seen < len(self._waiting):
+            seen = len(self._waiting)
+            time.sleep(min(self._gap_seconds, left))
+            left = deadline - time.monotonic()
 
     def _hand_over(self) -> None:
         with self._lock:

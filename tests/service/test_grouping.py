@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.grouping import _ENOUGH, Grouped
+from service.grouping import Grouped
 from tests.cast import wait_until
 
 _LONG_SECONDS = 60.0
@@ -38,15 +38,16 @@ def bring(grouped: Grouped[int, int], *items: int) -> list[asyncio.Task[int]]:
     return [asyncio.create_task(grouped.call(item)) for item in items]
 
 
-async def a_group_of_two(grouped: Grouped[int, int], work: Work) -> None:
+async def a_group_of_two(grouped: Grouped[int, int], work: Work) -> list[asyncio.Task[int]]:
     """Have the second group begun, which has two."""
     bring(grouped, 0)
     await work.has_begun(1)
-    bring(grouped, 1, 2)
+    tasks = bring(grouped, 1, 2)
     await asyncio.sleep(0)
     work.go_on.release()
     await work.has_begun(2)
     assert work.groups == [[0], [1, 2]]
+    return tasks
 
 
 def test_who_finds_nobody_at_work_begins_at_once(work: Work) -> None:
@@ -58,46 +59,28 @@ def test_who_finds_nobody_at_work_begins_at_once(work: Work) -> None:
     assert work.groups == [[1], [2], [3]]
 
 
-def test_after_a_group_of_several_the_next_waits_for_enough_and_no_longer(work: Work) -> None:
-    grouped = Grouped(work, linger_seconds=_LONG_SECONDS)
-    last = 3 + _ENOUGH
+def test_after_a_group_of_several_the_next_waits_as_long_as_more_come(work: Work) -> None:
+    grouped = Grouped(work, gap_seconds=1.0, linger_seconds=_LONG_SECONDS)
 
     async def come() -> list[int]:
-        await a_group_of_two(grouped, work)
+        of_two = await a_group_of_two(grouped, work)
         first = bring(grouped, 3)
         await asyncio.sleep(0)
         work.go_on.release()
-        await asyncio.to_thread(wait_until, lambda: grouped._gathers)
-        assert len(work.groups) == 2
-        others = bring(grouped, *range(4, last))
+        assert await asyncio.gather(*of_two) == [2, 4]
+        others = bring(grouped, *range(4, 13))  # while the leader waits for a second
         await work.has_begun(3)
         work.go_on.release()
         return await asyncio.gather(*first, *others)
 
     doubled = asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS))
 
-    assert work.groups[2] == list(range(3, last))
-    assert doubled == [2 * item for item in range(3, last)]
+    assert work.groups[2] == list(range(3, 13))
+    assert doubled == [2 * item for item in range(3, 13)]
 
 
-def test_where_enough_are_there_already_nobody_waits(work: Work) -> None:
-    grouped = Grouped(work, linger_seconds=_LONG_SECONDS)
-
-    async def come() -> None:
-        await a_group_of_two(grouped, work)
-        bring(grouped, *range(3, 3 + _ENOUGH))
-        await asyncio.sleep(0)
-        work.go_on.release()
-        await work.has_begun(3)
-        work.go_on.release()
-
-    asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS))
-
-    assert work.groups[2] == list(range(3, 3 + _ENOUGH))
-
-
-def test_a_group_does_not_wait_for_ever(work: Work) -> None:
-    grouped = Grouped(work, linger_seconds=0.02)
+def test_who_comes_alone_is_not_waited_with_for_longer_than_the_gap(work: Work) -> None:
+    grouped = Grouped(work, gap_seconds=0.02, linger_seconds=2 * _LONG_SECONDS)
 
     async def come() -> int:
         await a_group_of_two(grouped, work)
@@ -109,6 +92,26 @@ def test_a_group_does_not_wait_for_ever(work: Work) -> None:
 
     assert asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS)) == 6
     assert work.groups[2] == [3]
+
+
+def test_a_group_does_not_wait_for_ever_while_more_come(work: Work) -> None:
+    grouped = Grouped(work, gap_seconds=0.05, linger_seconds=0.2)
+
+    async def come() -> None:
+        await a_group_of_two(grouped, work)
+        bring(grouped, 3)
+        await asyncio.sleep(0)
+        work.go_on.release()
+        item = 4
+        while len(work.groups) < 3:
+            bring(grouped, item)
+            item += 1
+            await asyncio.sleep(0.005)
+        work.go_on.release(item)
+
+    asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS))
+
+    assert work.groups[2][:2] == [3, 4]
 
 
 def test_each_is_told_its_own_error(work: Work) -> None:
