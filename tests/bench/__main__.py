@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +31,8 @@ def main() -> int:
         this = machine.describe(folder)
         stage = Stage(folder)
         try:
-            with Spinners():
+            with Spinners() as spinners:
+                this = replace(this, awake=spinners.manner)
                 measure(stage, chosen, rounds, options.rounds, options.seconds)
         except KeyboardInterrupt:
             code = 130

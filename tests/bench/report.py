@@ -232,7 +232,8 @@ def markdown(machine: Machine, rounds: Sequence[Round], rows: Sequence[Row]) -> 
 def _machine(machine: Machine, rounds: Sequence[Round]) -> Iterator[str]:
     yield (
         f"{machine.cores} cores of {machine.processor}, {machine.memory_gb} GB, {machine.kernel},"
-        f" {machine.file_system}, Python {machine.python}; load before the start {machine.load}."
+        f" {machine.file_system}, Python {machine.python}; load before the start {machine.load};"
+        f" cores kept awake {machine.awake}."
     )
     yield ""
     yield "| round | loop ms | PING µs | fsync µs |"

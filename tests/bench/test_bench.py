@@ -1,6 +1,7 @@
 """The benchmark itself runs: every kind of row, for a moment, so that it cannot rot unseen."""
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -67,6 +68,9 @@ def test_calibration_measures_loop_ping_and_fsync(stage: Stage) -> None:
 def test_spinners_end_with_their_block() -> None:
     with Spinners() as spinners:
         started = list(spinners.processes)
+        groups = [Path(f"/proc/{one.pid}/cgroup").read_text() for one in started]
+        in_the_way = [f"hamgate-bench-{os.getpid()}" not in group for group in groups]
+        assert in_the_way == [spinners.manner != "in an idle group"] * len(started)
         assert all(process.poll() is None for process in started)
     assert all(process.poll() is not None for process in started)
 
