@@ -2,8 +2,8 @@
 
 The one rule: on a quiet server nobody waits for company. Whoever finds nobody at work begins at
 once with what is there; who comes meanwhile is the next group. Only after a group of several, so
-on a busy server, the next one waits as long as more keep coming, some milliseconds: what a group
-costs besides its items is as much as ten items, and there the CPU is what all wait for.
+on a busy server, the next one waits some milliseconds for those who were answered to come again: a
+group costs as much as ten items besides its own, and there the CPU is what all wait for.
 
 A thread that brings an item leads a group itself; for what a coroutine brings, a thread of our own
 does.
@@ -52,8 +52,8 @@ class Grouped(Generic[T, R]):
             work: takes the items in the order of their arrival and gives, for each, its result
                 or the exception to raise to its caller. What it raises, all are told.
             most: items of one group.
-            gap_seconds: a group that follows one of several waits until nobody has come for so
-                long,
+            gap_seconds: a group that follows one of several waits for as many as there were; for so
+                long if nobody comes,
             linger_seconds: and for so long at most.
         """
         self._work = work
@@ -63,6 +63,8 @@ class Grouped(Generic[T, R]):
         self._busy = False
         self._lock = threading.Lock()
         self._led = False
+        self._expected = 0
+        self._enough = threading.Event()  # as many as are expected are there
         self._waiting: deque[_Entry[T, R]] = deque()
         self._leader = ThreadPoolExecutor(1, thread_name_prefix="group")
 
@@ -101,6 +103,8 @@ class Grouped(Generic[T, R]):
             self._waiting.append(entry)
             if not self._led:
                 self._led = entry.leads = True
+            elif len(self._waiting) == self._expected:
+                self._enough.set()
 
     def _lead(self) -> None:
         """Work for all who wait, then hand the lead to the first who came meanwhile."""
@@ -115,22 +119,25 @@ class Grouped(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 - raised to each caller
             outcomes = [error] * len(group)
         finally:
-            self._hand_over()
+            self._hand_over(len(group))
             _tell(group, outcomes)
 
     def _gather(self) -> None:
-        """Wait as long as more keep coming, and no longer than a group may wait."""
-        left, seen = self._linger_seconds, -1
-        deadline = time.monotonic() + left
-        while left > 0 and seen < len(self._waiting):
+        """Wait for as many as there were, as long as more keep coming, and not for ever."""
+        deadline = time.monotonic() + self._linger_seconds
+        seen = -1
+        while seen < len(self._waiting) and (left := deadline - time.monotonic()) > 0:
             seen = len(self._waiting)
-            time.sleep(min(self._gap_seconds, left))
-            left = deadline - time.monotonic()
+            if self._enough.wait(min(self._gap_seconds, left)):
+                return
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, answered: int) -> None:
         with self._lock:
             heir = self._waiting[0] if self._waiting else None
             self._led = heir is not None
+            # Who is answered now may come again.
+            self._expected = answered + len(self._waiting)
+            self._enough.clear()
         if heir is None:
             return
         if heir.future is not None:

@@ -38,15 +38,15 @@ def bring(grouped: Grouped[int, int], *items: int) -> list[asyncio.Task[int]]:
     return [asyncio.create_task(grouped.call(item)) for item in items]
 
 
-async def a_group_of_two(grouped: Grouped[int, int], work: Work) -> list[asyncio.Task[int]]:
-    """Have the second group begun, which has two."""
+async def a_group(grouped: Grouped[int, int], work: Work, *items: int) -> list[asyncio.Task[int]]:
+    """Have the second group begun, which has these."""
     bring(grouped, 0)
     await work.has_begun(1)
-    tasks = bring(grouped, 1, 2)
+    tasks = bring(grouped, *items)
     await asyncio.sleep(0)
     work.go_on.release()
     await work.has_begun(2)
-    assert work.groups == [[0], [1, 2]]
+    assert work.groups == [[0], list(items)]
     return tasks
 
 
@@ -59,31 +59,32 @@ def test_who_finds_nobody_at_work_begins_at_once(work: Work) -> None:
     assert work.groups == [[1], [2], [3]]
 
 
-def test_after_a_group_of_several_the_next_waits_as_long_as_more_come(work: Work) -> None:
-    grouped = Grouped(work, gap_seconds=1.0, linger_seconds=_LONG_SECONDS)
+def test_after_a_group_of_several_the_next_waits_for_as_many_as_there_were(work: Work) -> None:
+    grouped = Grouped(work, gap_seconds=_LONG_SECONDS, linger_seconds=_LONG_SECONDS)
 
     async def come() -> list[int]:
-        of_two = await a_group_of_two(grouped, work)
+        answered = await a_group(grouped, work, 1, 2)
         first = bring(grouped, 3)
         await asyncio.sleep(0)
         work.go_on.release()
-        assert await asyncio.gather(*of_two) == [2, 4]
-        others = bring(grouped, *range(4, 13))  # while the leader waits for a second
+        assert await asyncio.gather(*answered) == [2, 4]
+        assert len(work.groups) == 2
+        others = bring(grouped, 4, 5)
         await work.has_begun(3)
         work.go_on.release()
         return await asyncio.gather(*first, *others)
 
     doubled = asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS))
 
-    assert work.groups[2] == list(range(3, 13))
-    assert doubled == [2 * item for item in range(3, 13)]
+    assert work.groups[2] == [3, 4, 5]
+    assert doubled == [6, 8, 10]
 
 
-def test_who_comes_alone_is_not_waited_with_for_longer_than_the_gap(work: Work) -> None:
+def test_who_comes_alone_waits_for_others_no_longer_than_the_gap(work: Work) -> None:
     grouped = Grouped(work, gap_seconds=0.02, linger_seconds=2 * _LONG_SECONDS)
 
     async def come() -> int:
-        await a_group_of_two(grouped, work)
+        await a_group(grouped, work, 1, 2)
         (task,) = bring(grouped, 3)
         await asyncio.sleep(0)
         for _ in range(2):
@@ -96,29 +97,31 @@ def test_who_comes_alone_is_not_waited_with_for_longer_than_the_gap(work: Work) 
 
 def test_a_group_does_not_wait_for_ever_while_more_come(work: Work) -> None:
     grouped = Grouped(work, gap_seconds=0.05, linger_seconds=0.2)
+    many = range(1, 100_000)
 
     async def come() -> None:
-        await a_group_of_two(grouped, work)
-        bring(grouped, 3)
+        await a_group(grouped, work, *many[:100])
+        bring(grouped, many[100])
         await asyncio.sleep(0)
         work.go_on.release()
-        item = 4
-        while len(work.groups) < 3:
+        for item in many[101:]:
+            if len(work.groups) == 3:
+                break
             bring(grouped, item)
-            item += 1
             await asyncio.sleep(0.005)
-        work.go_on.release(item)
+        work.go_on.release(len(many))
 
     asyncio.run(asyncio.wait_for(come(), _LONG_SECONDS))
 
-    assert work.groups[2][:2] == [3, 4]
+    assert work.groups[2][0] == many[100]
+    assert len(work.groups[2]) < 100
 
 
 def test_each_is_told_its_own_error(work: Work) -> None:
     grouped = Grouped(work)
 
     async def come() -> list[int | BaseException]:
-        await a_group_of_two(grouped, work)
+        await a_group(grouped, work, 1, 2)
         tasks = bring(grouped, 3, -1, 4)
         await asyncio.sleep(0)
         for _ in range(2):
