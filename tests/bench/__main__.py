@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.bench import machine, report, rows
-from tests.bench.machine import Machine, Spinners
+from tests.bench.machine import Awake, Machine
 from tests.bench.report import Round
 from tests.bench.rows import Row
 from tests.bench.servers import Stage
@@ -31,8 +31,8 @@ def main() -> int:
         this = machine.describe(folder)
         stage = Stage(folder)
         try:
-            with Spinners() as spinners:
-                this = replace(this, awake=spinners.manner)
+            with Awake() as awake:
+                this = replace(this, awake=awake.manner)
                 measure(stage, chosen, rounds, options.rounds, options.seconds)
         except KeyboardInterrupt:
             code = 130

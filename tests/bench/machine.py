@@ -4,6 +4,7 @@ import os
 import platform
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -11,14 +12,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 _LOOP_ROUNDS = 500_000
 _PINGS = 2_000
 _FSYNCS = 100
-# Of version 1 of control groups, and of version 2.
-_CPU_GROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))
+# How many microseconds the kernel may take to wake a core up, while it is open.
+_LATENCY = Path("/dev/cpu_dma_latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,61 +87,49 @@ def calibrate(folder: Path, valkey_socket: Path) -> Calibration:
     return Calibration(round(loop * 1e3, 2), round(ping * 1e6, 1), round(fsync * 1e6, 1))
 
 
-class Spinners:
+class Awake:
     """Keeps the cores from falling asleep, which on virtual machines multiplies every wake-up.
 
-    One busy process for each core, in a control group of the kernel's idle kind where one may be
-    made: it yields at once to whatever else wants to run. Where not, it is at nice 19, as is its
-    session, which does not: a PING takes 54 µs instead of 7, and a server that often sleeps for a
-    moment, as ours does, does 30 % less in a second. Their time belongs to no process group that
-    is measured. A spinner ends by itself when its parent does.
+    The kernel is asked for it while a file is open (PM QoS,
+    https://docs.kernel.org/power/pm_qos_interface.html); its cores then wait in a loop. Where it
+    may not be asked, there is a busy process for each core, at nice 19, as is its session, and,
+    where the kernel has it, SCHED_IDLE. That yields at once only to its own session, so it is in
+    the way: a PING takes 54 µs instead of 14, and a server that often sleeps for a moment, as ours
+    does, does 30 % less in a second. The time of those processes belongs to no process group that
+    is measured. Each ends by itself when its parent does.
     """
 
     def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self._group: Path | None = None
+        self.spinners: list[subprocess.Popen[bytes]] = []
+        self._request: IO[bytes] | None = None
 
     @property
     def manner(self) -> str:
-        """How they go about it, for the report."""
-        return "in an idle group" if self._group is not None else "at nice 19, which is in the way"
+        """How they are kept awake, for the report."""
+        return (
+            "by the kernel" if self._request is not None else "by processes, in the way of others"
+        )
 
-    def __enter__(self) -> "Spinners":
+    def __enter__(self) -> "Awake":
+        with suppress(OSError):  # it may not be asked
+            self._request = _LATENCY.open("r+b", buffering=0)
+        if self._request is not None:
+            self._request.write(struct.pack("=i", 0))
+            return self
         command = [sys.executable, "-m", "tests.bench.spinner"]
-        self._group = _idle_group()
         for _ in range(_cores()):
-            process = subprocess.Popen(command, start_new_session=True)
-            self.processes.append(process)
-            if self._group is not None:
-                (self._group / "cgroup.procs").write_text(str(process.pid))
+            self.spinners.append(subprocess.Popen(command, start_new_session=True))
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self.processes:
+        if self._request is not None:
+            self._request.close()
+            self._request = None
+        for process in self.spinners:
             process.kill()
-        for process in self.processes:
+        for process in self.spinners:
             process.wait()
-        self.processes.clear()
-        if self._group is not None:
-            self._group.rmdir()
-            self._group = None
-
-
-def _idle_group() -> Path | None:
-    """Make a control group that runs only where nothing else wants to (`cpu.idle`), if we may."""
-    for folder in _CPU_GROUPS:
-        group = folder / f"hamgate-bench-{os.getpid()}"
-        if not (folder / "cgroup.procs").exists():
-            continue
-        with suppress(OSError):
-            group.mkdir()
-            try:
-                (group / "cpu.idle").write_text("1")
-            except OSError:
-                group.rmdir()
-                raise
-            return group
-    return None
+        self.spinners.clear()
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""A process that keeps one core awake and is in nobody's way; see `machine.Spinners`."""
+"""A process that keeps one core awake, where the kernel may not be asked; see `machine.Awake`."""
 
 import os
 from contextlib import suppress

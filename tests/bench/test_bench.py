@@ -1,17 +1,17 @@
 """The benchmark itself runs: every kind of row, for a moment, so that it cannot rot unseen."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.bench import machine, report, rows
 from tests.bench.load import Generator
-from tests.bench.machine import Calibration, Spinners
+from tests.bench.machine import Awake, Calibration
 from tests.bench.report import Round
 from tests.bench.rows import REFERENCES, Row
 from tests.bench.servers import Stage
@@ -65,14 +65,29 @@ def test_calibration_measures_loop_ping_and_fsync(stage: Stage) -> None:
     assert min(speed.loop_ms, speed.ping_us, speed.fsync_us) > 0
 
 
-def test_spinners_end_with_their_block() -> None:
-    with Spinners() as spinners:
-        started = list(spinners.processes)
-        groups = [Path(f"/proc/{one.pid}/cgroup").read_text() for one in started]
-        in_the_way = [f"hamgate-bench-{os.getpid()}" not in group for group in groups]
-        assert in_the_way == [spinners.manner != "in an idle group"] * len(started)
+def test_where_the_kernel_may_not_be_asked_processes_keep_the_cores_awake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "_LATENCY", tmp_path / "none")
+    with Awake() as awake:
+        started = list(awake.spinners)
+        assert awake.manner == "by processes, in the way of others"
+        assert started
         assert all(process.poll() is None for process in started)
     assert all(process.poll() is not None for process in started)
+
+
+def test_the_kernel_is_asked_for_as_long_as_the_block(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "latency"
+    asked.touch()
+    monkeypatch.setattr(machine, "_LATENCY", asked)
+    with Awake() as awake:
+        assert (awake.manner, awake.spinners) == ("by the kernel", [])
+        assert asked.read_bytes() == bytes(4)
+        assert str(asked) in {one.path for one in psutil.Process().open_files()}
+    assert str(asked) not in {one.path for one in psutil.Process().open_files()}
 
 
 def test_generator_counts_only_what_was_accepted(stage: Stage) -> None:
