@@ -28,6 +28,8 @@ from service.errors import HamgateError, Unavailable
 # Where Debian keeps the programs of each version; PATH has a wrapper for the newest.
 _DEBIAN = Path("/usr/lib/postgresql")
 _PAUSE_SECONDS = 0.05
+# Tables that are restored, or hashed, side by side.
+_AT_ONCE = min(os.cpu_count() or 1, 4)
 # For the indexes, which are most of a restore; a commit there need not wait for the disk, since
 # the one after the last does.
 _RESTORING = "-c statement_timeout=0 -c synchronous_commit=off -c maintenance_work_mem=256MB"
@@ -73,7 +75,10 @@ def dump(settings: Settings, target: Path, progress: Progress) -> dict[str, Sum]
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()")
         wanted = [pg_dump, "--format=custom", "--compress=1", "--no-owner", "--no-privileges"]
-        with _running([*wanted, f"--snapshot={snapshot}", f"--file={target}"], address) as process:
+        with (
+            _running([*wanted, f"--snapshot={snapshot}", f"--file={target}"], address) as process,
+            _readers(address, snapshot) as readers,
+        ):
             done = 0
 
             def told(count: int) -> None:
@@ -81,7 +86,7 @@ def dump(settings: Settings, target: Path, progress: Progress) -> dict[str, Sum]
                 done += count
                 progress(done, 0, "hashing the ledger")
 
-            sums = rows.of_postgres(connection, told)
+            sums = rows.of_postgres(readers, told)
             while process.poll() is None:
                 progress(target.stat().st_size, 0, "dumping bytes")
                 time.sleep(_PAUSE_SECONDS)
@@ -108,20 +113,40 @@ def load(settings: Settings, address: str, file: Path, progress: Progress) -> di
     with opened(address) as connection:
         pg_restore = program(settings, "pg_restore", _major(connection))
         vacuumdb = program(settings, "vacuumdb", _major(connection))
-        jobs = f"--jobs={min(os.cpu_count() or 1, 4)}"
+        jobs = f"--jobs={_AT_ONCE}"
         wanted = [pg_restore, "--exit-on-error", "--no-owner", "--no-privileges", jobs, str(file)]
         with _running(wanted, address, PGOPTIONS=_RESTORING) as process:
             while process.poll() is None:
                 ((size,),) = connection.execute("SELECT pg_database_size(current_database())")
                 progress(size, 0, "restoring bytes")
                 time.sleep(_PAUSE_SECONDS)
-        progress(0, 0, "hashing what was restored")
-        # A dump has no statistics for the planner; gathering them takes a core, hashing another.
-        with (
-            _running([vacuumdb, "--analyze-only", "--quiet"], address, PGOPTIONS=_RESTORING),
-            connection.transaction(),
-        ):
-            return rows.of_postgres(connection)
+    progress(0, 0, "hashing what was restored")
+    with (
+        # A dump has no statistics for the planner.
+        _running([vacuumdb, "--analyze-only", "--quiet"], address, PGOPTIONS=_RESTORING),
+        _readers(address) as readers,
+    ):
+        return rows.of_postgres(readers)
+
+
+@contextlib.contextmanager
+def _readers(address: str, snapshot: str | None = None) -> Iterator[list[Connection]]:
+    """Give several connections that read the ledger as it is at one moment.
+
+    Args:
+        address: of the ledger.
+        snapshot: which moment, if others write meanwhile.
+    """
+    with contextlib.ExitStack() as stack:
+        readers = []
+        for _ in range(_AT_ONCE):
+            connection = stack.enter_context(opened(address))
+            stack.enter_context(connection.transaction())
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            if snapshot is not None:
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+            readers.append(connection)
+        yield readers
 
 
 @contextlib.contextmanager

@@ -8,8 +8,10 @@ one; against forgery an archive has its SHA-256.
 import hashlib
 import json
 import sqlite3 as driver
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -58,29 +60,47 @@ def of_sqlite(connection: driver.Connection, told: Told = lambda rows: None) -> 
 
 
 def of_postgres(
-    connection: psycopg.Connection[tuple[Any, ...]], told: Told = lambda rows: None
+    connections: Sequence[psycopg.Connection[tuple[Any, ...]]],
+    told: Told = lambda rows: None,
 ) -> dict[str, Sum]:
     """Give the sums of all tables of the current schema, worked out by the server.
 
     Args:
-        connection: with a transaction open that sees one snapshot, if others write meanwhile.
+        connections: share the tables out among them; each has a transaction open, and all of those
+            see one snapshot, if others write meanwhile.
         told: for a progress bar.
     """
-    # All that decides how a value is written.
-    connection.execute(
-        "SELECT set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),"
-        " set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true),"
-        " set_config('statement_timeout', '0', true)"
-    )
-    names = connection.execute(
-        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
-    ).fetchall()
+    for connection in connections:
+        # All that decides how a value is written.
+        connection.execute(
+            "SELECT set_config('timezone', 'UTC', true), set_config('datestyle', 'ISO', true),"
+            " set_config('extra_float_digits', '1', true), set_config('bytea_output', 'hex', true),"
+            " set_config('statement_timeout', '0', true)"
+        )
+    names = [
+        name
+        for (name,) in connections[0].execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+            " ORDER BY pg_relation_size(format('%I.%I', schemaname, tablename)::regclass) DESC"
+        )
+    ]
+    free: SimpleQueue[psycopg.Connection[tuple[Any, ...]]] = SimpleQueue()
+    for connection in connections:
+        free.put(connection)
+
+    def sum_of(name: str) -> Sum:
+        connection = free.get()
+        try:
+            ((count, high, low),) = connection.execute(_POSTGRES_SUM.format(sql.Identifier(name)))
+        finally:
+            free.put(connection)
+        return Sum(count, f"{((int(high) << 64) + int(low)) % _MODULUS:0{2 * _BYTES}x}")
+
     found = {}
-    for (name,) in names:
-        ((count, high, low),) = connection.execute(_POSTGRES_SUM.format(sql.Identifier(name)))
-        content = ((int(high) << 64) + int(low)) % _MODULUS
-        found[name] = Sum(count, f"{content:0{2 * _BYTES}x}")
-        told(count)
+    with ThreadPoolExecutor(len(connections)) as threads:
+        for name, summed in zip(names, threads.map(sum_of, names), strict=True):
+            found[name] = summed
+            told(summed.rows)
     return found
 
 

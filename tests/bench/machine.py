@@ -95,8 +95,8 @@ class Awake:
     may not be asked, there is a busy process for each core, at nice 19, as is its session, and,
     where the kernel has it, SCHED_IDLE. That yields at once only to its own session, so it is in
     the way: a PING takes 54 µs instead of 14, and a server that often sleeps for a moment, as ours
-    does, does a quarter less in a second. The time of those processes belongs to no process group that
-    is measured. Each ends by itself when its parent does.
+    does, does a quarter less in a second. The time of those processes belongs to no process group
+    that is measured. Each ends by itself when its parent does.
     """
 
     def __init__(self) -> None:

@@ -312,4 +312,4 @@ def _sums(database: Database) -> dict[str, rows.Sum]:
             connection.close()
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(address) as opened:
-        return rows.of_postgres(opened)
+        return rows.of_postgres([opened])
