@@ -2,8 +2,8 @@
 
 The one rule: on a quiet server nobody waits for company. Whoever finds nobody at work begins at
 once with what is there; who comes meanwhile is the next group. Only after a group of several, so
-on a busy server, the next one waits some milliseconds for those who were answered to come again: a
-group costs as much as ten items besides its own, and there the CPU is what all wait for.
+on a busy server, the next one waits some milliseconds for those who were answered to come again:
+what a group costs besides its items is as much as ten of them, and the CPU is what all wait for.
 
 A thread that brings an item leads a group itself; for what a coroutine brings, a thread of our own
 does.
