@@ -1,7 +1,7 @@
 """PostgreSQL: its own client programs, and the proof that what they carry is all.
 
 The one rule: what is dumped and what is hashed is one snapshot, which a transaction of ours holds
-and exports for `pg_dump`; so the sums in the manifest are those of the dump.
+and exports for `pg_dump` and for who hashes; so the sums in the manifest are those of the dump.
 """
 
 import contextlib

@@ -11,8 +11,8 @@ import flask
 from flask import Response
 
 from service.embed import confirming, feeds, frame, own, thread
-from service.embed.assets import Asset, Library
-from service.embed.words import EXTENSION, library
+from service.embed.assets import Asset, Bundle
+from service.embed.words import EXTENSION, bundle
 from service.here import here
 
 DEMO = "demo"
@@ -32,7 +32,7 @@ frame.protect(pages)
 
 def register(app: flask.Flask) -> None:
     """Add the scripts and the demo page to an application."""
-    app.extensions[EXTENSION] = Library.read(resources.files(__name__))
+    app.extensions[EXTENSION] = Bundle.read(resources.files(__name__))
     app.register_blueprint(blueprint)
     app.register_blueprint(pages)
 
@@ -40,19 +40,19 @@ def register(app: flask.Flask) -> None:
 @blueprint.get("/embed.js")
 def embed() -> Response:
     """Give the script that a page includes for comments."""
-    return _serve(library().assets["embed.js"])
+    return _serve(bundle().assets["embed.js"])
 
 
 @blueprint.get("/count.js")
 def count() -> Response:
     """Give the script that a page includes for numbers of comments."""
-    return _serve(library().assets["count.js"])
+    return _serve(bundle().assets["count.js"])
 
 
 @blueprint.get("/embed/<version>/<name>")
 def asset(version: str, name: str) -> Response:
     """Give what `embed.js` fetches later; under its own version it never changes."""
-    found = library().assets.get(name)
+    found = bundle().assets.get(name)
     if found is None:
         flask.abort(404)
     return _serve(found, version)
@@ -61,14 +61,14 @@ def asset(version: str, name: str) -> Response:
 @blueprint.get("/embed/<version>/messages/<language>.json")
 def messages(version: str, language: str) -> Response:
     """Give the messages in the language asked for, in a broader one, or in English."""
-    return _serve(library().messages(language), version)
+    return _serve(bundle().messages(language), version)
 
 
 @blueprint.get("/demo")
 def demo() -> Response:
     """Show all of it on a page as strict as any."""
     here().access.site(DEMO)
-    files = library()
+    files = bundle()
     page = flask.render_template(
         "demo.html",
         site=DEMO,
@@ -88,7 +88,7 @@ def _serve(found: Asset, version: str | None = None) -> Response:
     answer = Response(found.packed if packed else found.content, mimetype=found.media_type)
     if packed:
         answer.content_encoding = "gzip"
-    current = version == library().version
+    current = version == bundle().version
     answer.headers["Cache-Control"] = _FOREVER if current else f"public, max-age={_SOON_SECONDS}"
     answer.headers["Vary"] = "Accept-Encoding"
     # Pages of every origin import these, also those that isolate themselves.

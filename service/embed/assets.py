@@ -35,7 +35,7 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Library:
+class Bundle:
     """All files of the widget.
 
     Attributes:
@@ -49,7 +49,7 @@ class Library:
     version: str
 
     @classmethod
-    def read(cls, folder: Traversable) -> "Library":
+    def read(cls, folder: Traversable) -> "Bundle":
         """Read the files of the package."""
         assets = {
             path.name: Asset(path.read_bytes(), _MEDIA_TYPES[path.name.rpartition(".")[2]])

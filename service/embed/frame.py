@@ -45,7 +45,7 @@ def render(template: str, status: int = 200, **context: Any) -> Response:
         template,
         words=chosen,
         say=chosen.say,
-        version=words.library().version,
+        version=words.bundle().version,
         lang=flask.request.args.get("lang"),
         **context,
     )

@@ -7,14 +7,14 @@ from typing import Any
 import flask
 from werkzeug.datastructures import LanguageAccept
 
-from service.embed.assets import FALLBACK, Library
+from service.embed.assets import FALLBACK, Bundle
 
 EXTENSION = "hamgate_embed"
 
 
-def library() -> Library:
+def bundle() -> Bundle:
     """Give the files of the current application's widget."""
-    found: Library = flask.current_app.extensions[EXTENSION]
+    found: Bundle = flask.current_app.extensions[EXTENSION]
     return found
 
 
@@ -52,8 +52,8 @@ def chosen() -> Words:
     wanted = flask.request.args.get("lang")
     if not wanted:
         wanted = _preferred(flask.request.accept_languages)
-    return Words(json.loads(library().messages(wanted).content))
+    return Words(json.loads(bundle().messages(wanted).content))
 
 
 def _preferred(accepted: LanguageAccept) -> str:
-    return accepted.best_match(list(library().languages), FALLBACK) or FALLBACK
+    return accepted.best_match(list(bundle().languages), FALLBACK) or FALLBACK

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from service import embed
-from service.embed.assets import Library
+from service.embed.assets import Bundle
 from service.policy import CLASSIFIER_ERROR, RULES
 from tests.cast import make_site
 from tests.conftest import Door
 
 FOLDER = Path(embed.__file__).parent
 LANGUAGES = sorted(path.stem for path in (FOLDER / "messages").glob("*.json"))
-LIBRARY = Library.read(resources.files(embed))
+BUNDLE = Bundle.read(resources.files(embed))
 GZIP = {"Accept-Encoding": "br, gzip"}
 
 
@@ -57,7 +57,7 @@ def test_building_again_gives_the_same(tmp_path: Path) -> None:
 
 
 def test_thread_and_form_take_at_most_10_kb_with_script_and_style(door: Door) -> None:
-    parts = ["/embed.js", f"/embed/{LIBRARY.version}/app.js"]
+    parts = ["/embed.js", f"/embed/{BUNDLE.version}/app.js"]
 
     sizes = [len(door.client.get(part, headers=GZIP).data) for part in parts]
 
@@ -69,10 +69,10 @@ def test_counts_take_at_most_1_kb(door: Door) -> None:
 
 
 def test_what_solves_challenges_takes_at_most_1_kb_and_is_no_part_of_the_rest(door: Door) -> None:
-    solver = door.client.get(f"/embed/{LIBRARY.version}/proof.js", headers=GZIP).data
+    solver = door.client.get(f"/embed/{BUNDLE.version}/proof.js", headers=GZIP).data
 
     assert len(solver) <= 1_000
-    assert b'"proof.js"' in LIBRARY.assets["app.js"].content  # asked for by name, when needed
+    assert b'"proof.js"' in BUNDLE.assets["app.js"].content  # asked for by name, when needed
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -124,14 +124,14 @@ def test_every_rule_that_keeps_a_comment_from_readers_has_words_for_its_author()
     ],
 )
 def test_the_nearest_language_is_given(door: Door, wanted: str, given: str) -> None:
-    answer = door.client.get(f"/embed/{LIBRARY.version}/messages/{wanted}.json")
+    answer = door.client.get(f"/embed/{BUNDLE.version}/messages/{wanted}.json")
 
     assert answer.json is not None
     assert answer.json["language"] == given
 
 
 def test_under_its_version_a_file_is_kept_for_ever_else_for_minutes(door: Door) -> None:
-    now = door.client.get(f"/embed/{LIBRARY.version}/app.js")
+    now = door.client.get(f"/embed/{BUNDLE.version}/app.js")
     later = door.client.get("/embed/000000000000/app.js")
     entry = door.client.get("/embed.js")
 
@@ -144,7 +144,7 @@ def test_under_its_version_a_file_is_kept_for_ever_else_for_minutes(door: Door) 
 def test_the_entry_names_the_version(door: Door) -> None:
     script = door.client.get("/embed.js").text
 
-    assert LIBRARY.version in script
+    assert BUNDLE.version in script
     assert "__VERSION__" not in script
 
 
