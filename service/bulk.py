@@ -127,19 +127,25 @@ class Bulk:
 
 
 def inserting(
-    table: Table, *names: str, where_missing: bool = False, at_once: bool = False
+    table: Table,
+    *names: str,
+    also: Given | None = None,
+    where_missing: bool = False,
+    at_once: bool = False,
 ) -> Bulk:
     """Give a statement that inserts rows.
 
     Args:
         table: into which.
         names: of the columns that rows bring; all of them by default.
+        also: what other columns get, the same for all rows.
         where_missing: leave what is there already as it is.
         at_once: as one statement on SQLite too, for what a statement costs there.
     """
 
     def make(connection: Connection, given: Given) -> Any:
         statement: Any = insert_into(connection, table)
+        given = {**given, **(also or {})}
         if where_missing:
             statement = statement.on_conflict_do_nothing()
         if connection.dialect.name == "sqlite" and not at_once:

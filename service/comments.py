@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from service import text
-from service.bulk import Bulk, Given
+from service.bulk import inserting
 from service.db import db_now, insert_into, new_id, ring_after, utc_now
 from service.errors import (
     Closed,
@@ -230,26 +230,15 @@ def _view(row: Row[*tuple[Any, ...]]) -> CommentView:
     return CommentView(**values)
 
 
-def _inserting(connection: Connection, given: Given) -> Any:
-    columns = {**given, "classify_at": db_now()}
-    if connection.dialect.name == "sqlite":
-        return insert(COMMENTS).values(columns)
-    return insert(COMMENTS).from_select(list(columns), select(*columns.values()))
-
-
 # Built once, as what is asked with each group that comes in.
-_INSERT = Bulk(
-    {
-        name: COMMENTS.c[name]
-        for name in (
-            "id", "site_id", "thread_id", "parent_id", "external_id", "idempotency_key",
-            "request_digest", "status", "version", "revision", "name", "email",
-            "email_normalised", "url", "body", "address", "user_agent", "referrer",
-            "honeypot_filled", "disposable_email", "proven_at", "challenge", "written_ms",
-            "submitted_at", "created_at", "classify_attempts",
-        )
-    },
-    _inserting,
+_INSERT = inserting(
+    COMMENTS,
+    "id", "site_id", "thread_id", "parent_id", "external_id", "idempotency_key",
+    "request_digest", "status", "version", "revision", "name", "email",
+    "email_normalised", "url", "body", "address", "user_agent", "referrer",
+    "honeypot_filled", "disposable_email", "proven_at", "challenge", "written_ms",
+    "submitted_at", "created_at", "classify_attempts",
+    also={"classify_at": db_now()},
 )  # fmt: skip
 _KNOWN_THREADS = select(THREADS.c.id, THREADS.c.closed).where(
     THREADS.c.id.in_(bindparam("ids", expanding=True))
