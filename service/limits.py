@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import flask
 from flask_limiter import Limiter
@@ -204,7 +205,10 @@ class Limits:
         self._limiter = Limiter(
             key_func=address,
             storage_uri="redis://",
-            storage_options={"connection_pool": jobs.connect(settings).connection_pool},  # type: ignore[dict-item]
+            # limits hands on what it is given, and says that it were strings.
+            storage_options=cast(
+                "dict[str, str | int]", {"connection_pool": jobs.connect(settings).connection_pool}
+            ),
             strategy=_STRATEGY,
             in_memory_fallback_enabled=True,
         )

@@ -30,7 +30,7 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("zero", {"html": False, "breaks": True, "linkify": True})
     known = {name for names in parser.get_all_rules().values() for name in names}
     parser.enable([rule for rule in _RULES if rule in known])
-    parser.validateLink = _is_absolute  # type: ignore[method-assign]
+    parser.validateLink = _is_absolute  # type: ignore[method-assign]  # their way to say it
     if parser.linkify is not None:
         parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False})
     return parser

@@ -125,7 +125,7 @@ def _requests() -> CollectorRegistry:
     """Give what all web processes counted, or this one alone if it is the only one."""
     together = CollectorRegistry()
     try:
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # theirs
     except ValueError:  # no folder to share counters through: see `service.web`
         return REGISTRY
     return together

@@ -50,7 +50,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(  # noqa: N802
+    async def handle_DATA(  # noqa: N802 - the same
         self, server: Any, session: Any, envelope: Any
     ) -> str:
         if self.data_answer is not None:

@@ -1,8 +1,11 @@
 """What the code may not do, whoever writes it; the import contracts are in pyproject.toml."""
 
 import ast
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +85,21 @@ def test_only_the_edges_read_the_environment() -> None:
     }
 
     assert readers <= ENVIRONMENT_READERS
+
+
+def test_what_a_checker_is_told_to_overlook_has_its_reason_beside_it() -> None:
+    said = re.compile(r"#\s*(?:noqa: [A-Z]+\d+ - |type: ignore\[[a-z-]+\]  # )\S")
+    silent = [
+        f"{path.relative_to(ROOT)}:{token.start[0]}"
+        for package in (*PACKAGES, "tests")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+        if token.type == tokenize.COMMENT
+        and re.search(r"noqa|type: ?ignore|nosec|pragma: ?no", token.string)
+        and not said.match(token.string)
+    ]
+
+    assert silent == []
 
 
 def test_nothing_is_opened_at_import() -> None:

@@ -12,13 +12,16 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.backups.rows import Sum
 from service.errors import HamgateError
 from service.files import draft
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 FORMAT = 1
 _MANIFEST = "manifest.json"
@@ -156,9 +159,9 @@ class _Hashing(io.RawIOBase):
         self.hash = hashlib.sha256()
         self._raw = raw
 
-    def write(self, piece: object, /) -> int:
+    def write(self, piece: "ReadableBuffer", /) -> int:
         """Write all of it."""
-        content = bytes(memoryview(piece))  # type: ignore[arg-type]
+        content = bytes(piece)
         self.hash.update(content)
         return self._raw.write(content)
 

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from service import config, logs
 from service.config import Settings
@@ -13,19 +13,20 @@ from service.errors import ConfigError
 if TYPE_CHECKING:
     from service.db import Database
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def with_settings(function: F) -> F:
+def with_settings(function: "Callable[Concatenate[Settings, P], R]") -> Callable[P, R]:
     """Give the command its settings as first argument, and set up the log."""
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         settings = config.from_environ(os.environ)
         logs.configure(settings)
         return function(settings, *args, **kwargs)
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def open_database(settings: Settings) -> "Database":

@@ -117,7 +117,7 @@ def policy_show(settings: Settings, slug: str) -> None:
 @_DAYS
 @click.option("--yes", is_flag=True, help="Save without asking.")
 @with_settings
-def policy_set(settings: Settings, slug: str, days: int, yes: bool, **values: Any) -> None:
+def policy_set(settings: Settings, /, slug: str, days: int, yes: bool, **values: Any) -> None:
     """Show what a changed policy would do to SITE, ask, and save it."""
     from service import backtest, budgets, sites
     from service.scoring import Scorer
@@ -159,7 +159,7 @@ def policy_set(settings: Settings, slug: str, days: int, yes: bool, **values: An
 @_DAYS
 @with_settings
 def policy_backtest(
-    settings: Settings, slug: str, number: int | None, days: int, **values: Any
+    settings: Settings, /, slug: str, number: int | None, days: int, **values: Any
 ) -> None:
     """Judge SITE's comments of the last days again, and list what would change.
 

@@ -73,7 +73,8 @@ def lead(endpoint: str, *, said: str | None = None, **values: str) -> Response:
         values: of its address.
     """
     lang = flask.request.args.get("lang")
-    target = flask.url_for(endpoint, said=said, lang=lang, **values)  # type: ignore[arg-type]
+    given: dict[str, Any] = {**values, "said": said, "lang": lang}
+    target = flask.url_for(endpoint, **given)
     return flask.make_response(flask.redirect(target, 303))
 
 

@@ -105,7 +105,7 @@ def _page(
         200 if error is None else problems.answer(error).status_code,
         slug=slug,
         comment=view,
-        html=Markup(markdown.render(view.body)),  # noqa: S704
+        html=Markup(markdown.render(view.body)),  # noqa: S704 - no HTML of authors
         why=why if view.status is not Status.APPROVED else None,
         editable=until is not None and until > utc_now(),
         refused=view.status in objections.REFUSED,

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -28,6 +29,8 @@ from tests.conftest import Valkey
 from tests.system import System, running
 
 CHROMIUM = shutil.which("chromium")
+# Of colours, as a reader's system prefers them.
+Scheme = Literal["light", "dark"]
 PASSWORD = "a long and quiet sentence about lanterns"
 _FLAGS = (
     "--no-sandbox",

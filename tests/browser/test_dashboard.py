@@ -61,7 +61,7 @@ def without_javascript(watched: Watched) -> Page:
     browser = watched.page.context.browser
     assert browser is not None
     context = browser.new_context(java_script_enabled=False)
-    context.add_cookies(watched.page.context.cookies())  # type: ignore[arg-type]
+    context.add_cookies(watched.page.context.cookies())  # type: ignore[arg-type]  # as they were given
     return context.new_page()
 
 

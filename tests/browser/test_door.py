@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from service import moderators
 from service.changes import OPERATOR
 from service.moderators import Role
-from tests.browser.conftest import PASSWORD, Dashboard, Watched
+from tests.browser.conftest import PASSWORD, Dashboard, Scheme, Watched
 
 pytestmark = pytest.mark.process
 
@@ -67,9 +67,9 @@ def test_an_owner_makes_a_link_to_copy(dashboard: Dashboard, somebody: Watched) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["sign-in", "wrong", "link", "too-short", "not-found"])
 def test_every_page_of_the_door_is_sound_at_every_width(
-    dashboard: Dashboard, stranger: Watched, pictures: Path, name: str, scheme: str
+    dashboard: Dashboard, stranger: Watched, pictures: Path, name: str, scheme: Scheme
 ) -> None:
-    stranger.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    stranger.page.emulate_media(color_scheme=scheme)
     if name in ("link", "too-short"):
         page = stranger.go(invited(dashboard, f"{name}-{scheme}@example.org"))
         if name == "too-short":

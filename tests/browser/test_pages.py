@@ -11,7 +11,7 @@ from service import queue, search
 from service.search import Filters
 from service.sites import SiteView
 from service.webhooks import endpoints, log
-from tests.browser.conftest import Dashboard, Watched
+from tests.browser.conftest import Dashboard, Scheme, Watched
 
 pytestmark = pytest.mark.process
 
@@ -57,9 +57,9 @@ def test_every_page_is_sound_at_every_width(
     nora: Watched,
     pictures: Path,
     name: str,
-    scheme: str,
+    scheme: Scheme,
 ) -> None:
-    nora.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    nora.page.emulate_media(color_scheme=scheme)
     page = nora.go(path_of(name, dashboard, allotment))
     nora.assert_sound()
     page.screenshot(path=pictures / f"{name}-{scheme}.png")

@@ -12,7 +12,7 @@ from service.config import Settings
 from service.db import Database
 from service.moderators import Role
 from service.sites import SiteView
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Scheme, Watched
 from tests.browsing import PASSWORD, make_moderator
 from tests.cast import make_site, open_ledger
 from tests.conftest import Valkey
@@ -106,9 +106,9 @@ def test_who_has_a_password_links_their_account(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["door", "nobody", "account", "linked"])
 def test_every_page_with_the_provider_is_sound_at_every_width(
-    parish: Parish, stranger: Watched, pictures: Path, name: str, scheme: str
+    parish: Parish, stranger: Watched, pictures: Path, name: str, scheme: Scheme
 ) -> None:
-    stranger.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    stranger.page.emulate_media(color_scheme=scheme)
     email = f"{name}-{scheme}@example.org"
     parish.provider.person = {"sub": email, "email": email, "email_verified": True}
     page = stranger.go("/dashboard/sign-in")

@@ -138,7 +138,7 @@ def serving(pages: dict[str, str], hosts: list[str]) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - their name
             """Say nothing: what matters is in the browser."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

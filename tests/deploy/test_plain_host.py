@@ -90,7 +90,7 @@ class _Connection(HTTPSConnection):
             super(HTTPSConnection, self).connect()
         finally:
             self.host = name
-        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]
+        context: ssl.SSLContext = self._context  # type: ignore[attr-defined]  # theirs
         self.sock = context.wrap_socket(self.sock, server_hostname=NAME)
 
 

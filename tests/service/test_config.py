@@ -154,7 +154,7 @@ def test_settings_cannot_be_changed() -> None:
     settings = config.from_environ({})
 
     with pytest.raises(ValidationError):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1  # type: ignore[misc]  # the point
 
 
 def test_the_signing_key_is_made_once_and_is_private(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def label(minute: float, *, actor: str = "key:1", against: bool = True, **more: 
         "echoes": 0,
         **more,
     }
-    return Labelled(**values)  # type: ignore[arg-type]
+    return Labelled(**values)  # type: ignore[arg-type]  # as a test gives it
 
 
 def test_only_people_label(

@@ -177,7 +177,8 @@ def test_the_answer_has_what_a_page_needs_and_nothing_private(
 
     answer = client.get(THREAD)
 
-    (comment,) = answer.json["comments"]  # type: ignore[index]
+    assert answer.json is not None
+    (comment,) = answer.json["comments"]
     assert comment.pop("created_at")
     assert comment == {
         "id": made, "parent_id": None, "depth": 0, "name": "Ada", "url": "https://ada.example/",

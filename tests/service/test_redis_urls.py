@@ -200,7 +200,8 @@ class Terminator:
             waiting.register(inner, selectors.EVENT_READ, outer)
             while True:
                 for key, _ in waiting.select():
-                    source: socket.socket = key.fileobj  # type: ignore[assignment]
+                    source = key.fileobj
+                    assert isinstance(source, socket.socket)
                     data = source.recv(65536)
                     if not data:
                         return

@@ -1,5 +1,6 @@
 """Keeping processes running: restarts, back-off, an orderly stop, nothing left behind."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -309,4 +310,4 @@ def test_children_end_when_their_supervisor_is_killed(
     process.kill()
 
     for _, pid in noted(tmp_path):
-        wait_until(lambda pid=pid: is_gone(pid))  # type: ignore[misc]
+        wait_until(functools.partial(is_gone, pid))

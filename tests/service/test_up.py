@@ -89,7 +89,8 @@ class Up:
         assert found is not None
         if shutil.which("curl") and shutil.which("bash"):
             pasted = subprocess.run(["bash", "-c", found[0]], capture_output=True, check=True)
-            return json.loads(pasted.stdout)  # type: ignore[no-any-return]
+            answer: dict[str, Any] = json.loads(pasted.stdout)
+            return answer
         return send(found[0])
 
     def decided(self) -> dict[str, Any]:
@@ -119,7 +120,8 @@ class Up:
             return connection.getresponse().read().decode()
 
     def get(self, path: str) -> dict[str, Any]:
-        return json.loads(self.read(path))  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(self.read(path))
+        return answer
 
     def sign_in_link(self) -> str:
         """Give the path of the link for the first owner, as it was printed."""
@@ -151,7 +153,8 @@ def send(command: str) -> dict[str, Any]:
     connection = http.client.HTTPConnection(url.netloc, timeout=10)
     with contextlib.closing(connection):
         connection.request("POST", url.path, body, headers)
-        return json.loads(connection.getresponse().read())  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
 
 
 @pytest.fixture
@@ -309,7 +312,8 @@ def test_killed_it_leaves_no_process_and_can_be_started_at_once(up: Up) -> None:
     up.start()
     family = {process.pid for process in psutil.Process(up.process.pid).children(recursive=True)}
 
-    wait_until(lambda: {p.pid for p in up.family()} <= family | {up.process.pid})  # type: ignore[union-attr]
+    family.add(up.process.pid)
+    wait_until(lambda: {p.pid for p in up.family()} <= family)
 
 
 def test_a_database_that_does_not_answer_ends_it_with_the_reason(up: Up) -> None:
