@@ -79,14 +79,7 @@ def dump(settings: Settings, target: Path, progress: Progress) -> dict[str, Sum]
             _running([*wanted, f"--snapshot={snapshot}", f"--file={target}"], address) as process,
             _readers(address, snapshot) as readers,
         ):
-            done = 0
-
-            def told(count: int) -> None:
-                nonlocal done
-                done += count
-                progress(done, 0, "hashing the ledger")
-
-            sums = rows.of_postgres(readers, told)
+            sums = rows.of_postgres(readers, lambda done: progress(done, 0, "hashing the ledger"))
             while process.poll() is None:
                 progress(target.stat().st_size, 0, "dumping bytes")
                 time.sleep(_PAUSE_SECONDS)
@@ -120,13 +113,14 @@ def load(settings: Settings, address: str, file: Path, progress: Progress) -> di
                 ((size,),) = connection.execute("SELECT pg_database_size(current_database())")
                 progress(size, 0, "restoring bytes")
                 time.sleep(_PAUSE_SECONDS)
-    progress(0, 0, "hashing what was restored")
     with (
         # A dump has no statistics for the planner.
         _running([vacuumdb, "--analyze-only", "--quiet"], address, PGOPTIONS=_RESTORING),
         _readers(address) as readers,
     ):
-        return rows.of_postgres(readers)
+        return rows.of_postgres(
+            readers, lambda done: progress(done, 0, "hashing what was restored")
+        )
 
 
 @contextlib.contextmanager

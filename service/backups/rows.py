@@ -24,7 +24,7 @@ _MODULUS = 1 << (8 * _BYTES)
 _TOLD_EVERY = 20_000
 
 Told = Callable[[int], None]
-"""Told how many rows were read since it was told last."""
+"""Told how many rows were read so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ def of_sqlite(connection: driver.Connection, told: Told = lambda rows: None) -> 
             " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
         )
     ]
-    return {name: _of_sqlite_table(connection, name, told) for name in names}
+    more = _counting(told)
+    return {name: _of_sqlite_table(connection, name, more) for name in names}
 
 
 def of_postgres(
@@ -97,10 +98,12 @@ def of_postgres(
         return Sum(count, f"{((int(high) << 64) + int(low)) % _MODULUS:0{2 * _BYTES}x}")
 
     found = {}
+    more = _counting(told)
+    more(0)
     with ThreadPoolExecutor(len(connections)) as threads:
         for name, summed in zip(names, threads.map(sum_of, names), strict=True):
             found[name] = summed
-            told(summed.rows)
+            more(summed.rows)
     return found
 
 
@@ -122,7 +125,7 @@ def everything(name: str) -> str:
     return str(query.compile(dialect=sqlite.dialect()))
 
 
-def _of_sqlite_table(connection: driver.Connection, name: str, told: Told) -> Sum:
+def _of_sqlite_table(connection: driver.Connection, name: str, more: Callable[[int], None]) -> Sum:
     count = total = 0
     # JSON and not repr, which depends on Python's version for letters it does not know.
     encode = json.JSONEncoder(default=_written).encode
@@ -131,9 +134,20 @@ def _of_sqlite_table(connection: driver.Connection, name: str, told: Told) -> Su
         total += int.from_bytes(digest, "big")
         count += 1
         if count % _TOLD_EVERY == 0:
-            told(_TOLD_EVERY)
-    told(count % _TOLD_EVERY)
+            more(_TOLD_EVERY)
+    more(count % _TOLD_EVERY)
     return Sum(count, f"{total % _MODULUS:0{2 * _BYTES}x}")
+
+
+def _counting(told: Told) -> Callable[[int], None]:
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        told(done)
+
+    return more
 
 
 def _written(value: object) -> dict[str, str]:

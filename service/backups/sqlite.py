@@ -109,14 +109,7 @@ def _close_alone(file: Path) -> None:
 
 
 def _summed(connection: sqlite3.Connection, progress: Progress, step: str) -> dict[str, Sum]:
-    done = 0
-
-    def told(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, 0, step)
-
-    return rows.of_sqlite(connection, told)
+    return rows.of_sqlite(connection, lambda done: progress(done, 0, step))
 
 
 @contextlib.contextmanager
