@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 _SECONDS = 0.1
 # Of the rows whose ledger grows with them.
 _SHORT_SECONDS = 0.02
-_LARGE = ("queue-sqlite", "large-postgresql", "search-postgresql")
+_LARGE = ("large-postgresql", "search-postgresql")
 # Each kind of row, each of its variants, and each database; the others are made of the same.
 _NAMES = (
     "reference",

@@ -90,6 +90,8 @@ def test_every_page_of_the_door_is_sound_at_every_width(
     stranger.said[:] = [line for line in stranger.said if "status of 4" not in line]
     stranger.assert_sound()
     page.screenshot(path=pictures / f"door-{name}-{scheme}.png", full_page=True)
+    if scheme == "dark":  # other colours, in the same places
+        return
 
     page.set_viewport_size({"width": 320, "height": 640})
 

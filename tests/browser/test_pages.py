@@ -63,6 +63,8 @@ def test_every_page_is_sound_at_every_width(
     page = nora.go(path_of(name, dashboard, allotment))
     nora.assert_sound()
     page.screenshot(path=pictures / f"{name}-{scheme}.png")
+    if scheme == "dark":  # other colours, in the same places
+        return
 
     page.set_viewport_size({"width": 320, "height": 640})
 
