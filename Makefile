@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests start some hundreds of processes, and each would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test debian bench chaos fuzz scan pictures lock sbom clean help
 
