@@ -31,6 +31,7 @@ from tests.system import System, running
 CHROMIUM = shutil.which("chromium")
 # Of colours, as a reader's system prefers them.
 Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 PASSWORD = "a long and quiet sentence about lanterns"
 _FLAGS = (
     "--no-sandbox",

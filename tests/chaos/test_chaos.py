@@ -27,10 +27,10 @@ def test_whatever_is_killed_or_cut_off_the_promises_hold(
     new_ledger: Callable[[], str], home: Path
 ) -> None:
     with raised(home, ledger_url=new_ledger()) as stage:
-        report = run(stage, Plan(seed=20_261_125, comments=100, kills=5, pause_seconds=0.2))
+        report = run(stage, Plan(seed=20_261_125, comments=120, kills=6, pause_seconds=0.3))
 
     assert report.broken == {}
-    assert sum(report.kills.values()) >= 5
+    assert sum(report.kills.values()) >= 6
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_accepted(home: Path) -> None:
