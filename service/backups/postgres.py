@@ -30,6 +30,7 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _PAUSE_SECONDS = 0.05
 # Tables that are restored, or hashed, side by side.
 _AT_ONCE = min(os.cpu_count() or 1, 4)
+_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # For the indexes, which are most of a restore; a commit there need not wait for the disk, since
 # the one after the last does.
 _RESTORING = "-c statement_timeout=0 -c synchronous_commit=off -c maintenance_work_mem=256MB"
@@ -72,7 +73,7 @@ def dump(settings: Settings, target: Path, progress: Progress) -> dict[str, Sum]
     address = conninfo(settings)
     with opened(address) as connection, connection.transaction():
         pg_dump = program(settings, "pg_dump", _major(connection))
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(_ONE_MOMENT)
         ((snapshot,),) = connection.execute("SELECT pg_export_snapshot()")
         wanted = [pg_dump, "--format=custom", "--compress=1", "--no-owner", "--no-privileges"]
         with (
@@ -136,7 +137,7 @@ def _readers(address: str, snapshot: str | None = None) -> Iterator[list[Connect
         for _ in range(_AT_ONCE):
             connection = stack.enter_context(opened(address))
             stack.enter_context(connection.transaction())
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.execute(_ONE_MOMENT)
             if snapshot is not None:
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
             readers.append(connection)

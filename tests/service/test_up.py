@@ -89,8 +89,7 @@ class Up:
         assert found is not None
         if shutil.which("curl") and shutil.which("bash"):
             pasted = subprocess.run(["bash", "-c", found[0]], capture_output=True, check=True)
-            answer: dict[str, Any] = json.loads(pasted.stdout)
-            return answer
+            return parsed(pasted.stdout)
         return send(found[0])
 
     def decided(self) -> dict[str, Any]:
@@ -120,8 +119,7 @@ class Up:
             return connection.getresponse().read().decode()
 
     def get(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.read(path))
-        return answer
+        return parsed(self.read(path))
 
     def sign_in_link(self) -> str:
         """Give the path of the link for the first owner, as it was printed."""
@@ -143,6 +141,12 @@ class Up:
             return False
 
 
+def parsed(content: str | bytes) -> dict[str, Any]:
+    """Give what an answer says."""
+    answer: dict[str, Any] = json.loads(content)
+    return answer
+
+
 def send(command: str) -> dict[str, Any]:
     """Do what curl would do."""
     words = shlex.split(command.replace("\\\n", " "))
@@ -153,8 +157,7 @@ def send(command: str) -> dict[str, Any]:
     connection = http.client.HTTPConnection(url.netloc, timeout=10)
     with contextlib.closing(connection):
         connection.request("POST", url.path, body, headers)
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-        return answer
+        return parsed(connection.getresponse().read())
 
 
 @pytest.fixture
