@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
-from threadpoolctl import threadpool_limits
 
 from classifier.appraisal import Appraisal, appraise, sizes
 from classifier.comparison import Comparison, anchors, compare, frozen_set
@@ -54,7 +53,7 @@ def rehearse(
     unseen: NDArray[np.bool_],
     progress: Progress = lambda done, of, step: None,
 ) -> Candidate:
-    """Teach a candidate and judge it, on one core: others have comments to score.
+    """Teach a candidate and judge it.
 
     Args:
         model: The shipped model.
@@ -70,17 +69,6 @@ def rehearse(
     Raises:
         TrainingDataError: There are too few decisions of a kind, or too few of them differ.
     """
-    with threadpool_limits(limits=1):
-        return _rehearse(model, examples, current, unseen, progress)
-
-
-def _rehearse(
-    model: Model,
-    examples: Sequence[Example],
-    current: Tuning | None,
-    unseen: NDArray[np.bool_],
-    progress: Progress,
-) -> Candidate:
     labels = np.array([example.is_spam for example in examples], dtype=np.bool_)
     contents = [example.content for example in examples]
     steps = _FOLDS + 2

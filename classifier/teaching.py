@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags_array, hstack
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
 from classifier.features import BLOCK_SLICES, Block, Floats, Integers, group, span, weigh
 from classifier.model import Model
+from classifier.pipeline import regress
 from classifier.structure import FACTS
 from classifier.tuning import CLIP, FEWEST, Tuning
 
@@ -83,7 +83,7 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     scales = [_scales(columns, way) for way in _WAYS]
     losses = [_loss(matrix @ diags_array(scale), labels, weights) for scale in scales]
     scale = scales[int(np.argmin(losses))]
-    fitted = _fit(matrix @ diags_array(scale), labels, weights)
+    fitted = regress(matrix @ diags_array(scale), labels, weights, _STRENGTH)
     learnt = fitted.coef_[0] * scale
     grams = len(columns)
     return Tuning(
@@ -120,17 +120,13 @@ def _scales(columns: Integers, way: _Way) -> Floats:
     return np.concatenate([grams, np.full(len(FACTS), _FACTS), [way.trust]])
 
 
-def _fit(matrix: csr_matrix, labels: NDArray[np.bool_], weights: Floats) -> LogisticRegression:
-    fitted = LogisticRegression(C=_STRENGTH, solver="liblinear")
-    return fitted.fit(matrix, labels, sample_weight=weights)
-
-
 def _loss(matrix: csr_matrix, labels: NDArray[np.bool_], weights: Floats) -> float:
     """Return the cross-validated mean log loss, in nats."""
     folds = min(_FOLDS, int(min(labels.sum(), (~labels).sum())))
     splits = StratifiedKFold(folds, shuffle=True, random_state=0)
     total = 0.0
     for known, unknown in splits.split(matrix, labels):
-        odds = _fit(matrix[known], labels[known], weights[known]).decision_function(matrix[unknown])
+        fitted = regress(matrix[known], labels[known], weights[known], _STRENGTH)
+        odds = fitted.decision_function(matrix[unknown])
         total += float(np.logaddexp(0.0, np.where(labels[unknown], -odds, odds)).sum())
     return total / len(labels)
