@@ -24,6 +24,8 @@ COOKIE = "hamgate-over-plain-http"
 _COMMENTS = {"sqlite": 100_000, "postgresql": 1_000_000}
 # Under this many seconds of load a row tries itself out with a smaller ledger.
 _WHOLE_SECONDS = 3.0
+# So that a page of the queue is full.
+_FEWEST = 3_000
 _WAITS_EVERY = 25
 _THREADS = 500
 _AT_ONCE = 5_000
@@ -32,7 +34,7 @@ _PASSWORD = "a long and quiet sentence about lanterns"
 
 def comments_count(kind: DatabaseKind, seconds: float) -> int:
     """Give how many comments a row is measured with."""
-    return int(_COMMENTS[kind] * min(1.0, seconds / _WHOLE_SECONDS))
+    return max(_FEWEST, int(_COMMENTS[kind] * min(1.0, seconds / _WHOLE_SECONDS)))
 
 
 def fill(here: Installation, count: int) -> str:

@@ -18,10 +18,7 @@ from tests.bench.servers import Stage
 
 pytestmark = pytest.mark.process
 
-_SECONDS = 0.1
-# Of the rows whose ledger grows with them.
-_SHORT_SECONDS = 0.02
-_LARGE = ("large-postgresql", "search-postgresql")
+_SECONDS = 0.02
 # Each kind of row, each of its variants, and each database; the others are made of the same.
 _NAMES = (
     "reference",
@@ -56,7 +53,7 @@ def stage() -> Iterator[Stage]:
 
 @pytest.mark.parametrize("row", rows.choose(_NAMES), ids=lambda row: row.name)
 def test_row_gives_every_figure_of_its_table(row: Row, stage: Stage) -> None:
-    figures = row.measure(stage, _SHORT_SECONDS if row.name in _LARGE else _SECONDS)
+    figures = row.measure(stage, _SECONDS)
     assert all(value >= 0 for value in figures.values())
     columns = {key for _, key, _ in report.TABLES[row.table].columns}
     assert set(figures) <= columns
