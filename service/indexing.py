@@ -33,7 +33,8 @@ def enter(connection: Connection, comments: Iterable[Any]) -> None:
     entries = [
         {
             "comment_id": one.id,
-            "words": f" {site_term(one.site_id)}{terms.entry(one.name, one.email, one.body)}",
+            # The site's term last, where it is in order after all terms of plain letters.
+            "words": f"{terms.entry(one.name, one.email, one.body)}{site_term(one.site_id)} ",
         }
         for one in comments
     ]

