@@ -107,13 +107,19 @@ def load(settings: Settings, address: str, file: Path, progress: Progress) -> di
     with opened(address) as connection:
         pg_restore = program(settings, "pg_restore", _major(connection))
         vacuumdb = program(settings, "vacuumdb", _major(connection))
-        jobs = f"--jobs={_AT_ONCE}"
-        wanted = [pg_restore, "--exit-on-error", "--no-owner", "--no-privileges", jobs, str(file)]
-        with _running(wanted, address, PGOPTIONS=_RESTORING) as process:
-            while process.poll() is None:
-                ((size,),) = connection.execute("SELECT pg_database_size(current_database())")
-                progress(size, 0, "restoring bytes")
-                time.sleep(_PAUSE_SECONDS)
+        wanted = [pg_restore, "--exit-on-error", "--no-owner", "--no-privileges"]
+        wanted += [f"--jobs={_AT_ONCE}", str(file)]
+        # All rows before the first index. Left to itself, pg_restore began with what was largest in
+        # the dump, compressed, and the largest table waited for another's index of words.
+        for step, *sections in (
+            ("restoring bytes", "--section=pre-data", "--section=data"),
+            ("making indexes, bytes", "--section=post-data"),
+        ):
+            with _running([*wanted, *sections], address, PGOPTIONS=_RESTORING) as process:
+                while process.poll() is None:
+                    ((size,),) = connection.execute("SELECT pg_database_size(current_database())")
+                    progress(size, 0, step)
+                    time.sleep(_PAUSE_SECONDS)
     with (
         # A dump has no statistics for the planner.
         _running([vacuumdb, "--analyze-only", "--quiet"], address, PGOPTIONS=_RESTORING),
