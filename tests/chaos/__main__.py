@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.chaos.stage import raised
 KINDS = ("random", "points", "redisless")
 _LOGS = Path("build", "chaos")
 _DISK_MB = 2048
+_QUIET_SECONDS = 30.0
 _LOST, _TWICE = "I1", "I3"
 
 
@@ -44,7 +46,7 @@ def main() -> None:
                     name,
                     database,
                     plan,
-                    Telling(status, name),
+                    Telling(console, status, name),
                     with_redis=not name.startswith(KINDS[2]),
                     disk_mb=0 if missing["disk"] else _DISK_MB,
                     moves_clock=not missing["clock"],
@@ -60,15 +62,20 @@ def main() -> None:
 
 
 class Telling:
-    """Says on one line of the terminal how far a run is."""
+    """Says how far a run is: in one line of a terminal, elsewhere in a new line now and then."""
 
-    def __init__(self, status: Status, name: str) -> None:
+    def __init__(self, console: Console, status: Status, name: str) -> None:
+        self._console = console
         self._status = status
         self._name = name
+        self._said_at = time.monotonic()
 
     def __call__(self, said: str) -> None:
         """Say it."""
         self._status.update(f"{self._name}: {said}")
+        if not self._console.is_terminal and time.monotonic() - self._said_at > _QUIET_SECONDS:
+            self._said_at = time.monotonic()
+            self._console.print(f"{self._name}: {said}", highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from classifier import Content, Example, Label, Model, TrainingDataError, train
 from classifier.__main__ import main
 from classifier.examples import distinct, read_contents, read_examples
 from classifier.features import N_GRAMS
 from classifier.model import HAM_SHARES
-from classifier.pipeline import LOCAL, RAISING
+from classifier.pipeline import LOCAL, RAISING, regress
 from tests.classifier.conftest import small_set
 
 
@@ -23,6 +27,21 @@ def test_a_trained_model_separates_what_it_was_taught(small_model: Model) -> Non
 
 def test_training_twice_gives_the_same_model(small_model: Model) -> None:
     assert train(small_set(), folds=3).version.split("-")[1] == small_model.version.split("-")[1]
+
+
+def test_a_fit_keeps_to_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[int]] = []
+    fit = LogisticRegression.fit
+
+    def watched(*arguments: Any, **options: Any) -> LogisticRegression:
+        seen.append({library["num_threads"] for library in threadpool_info()})
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    with threadpool_limits(2):
+        regress(csr_matrix(np.eye(4)), np.array([True, False, True, False]), np.ones(4), 1.0)
+
+    assert seen == [{1}]
 
 
 def test_raising_features_get_no_negative_weight(small_model: Model) -> None:
