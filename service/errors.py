@@ -32,7 +32,11 @@ class Invalid(HamgateError):
     """The body is a JSON object with wrong content; carries every bad field at once."""
 
     def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__(f"{len(errors)} field(s) are not as they should be")
+        super().__init__(
+            "1 field is not as it should be"
+            if len(errors) == 1
+            else f"{len(errors)} fields are not as they should be"
+        )
         self.errors = errors
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.opening import progress, with_settings
+from service.cli.opening import counted, progress, with_settings
 from service.config import Settings
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def restore(settings: Settings, file: Path, force: bool) -> None:
 def _told(manifest: "Manifest") -> str:
     comments = manifest.tables["comments"].rows if "comments" in manifest.tables else 0
     return (
-        f"{comments:,} comments, {manifest.rows:,} rows in {len(manifest.tables)} tables, as of"
+        f"{counted(comments, 'comment')}, {counted(manifest.rows, 'row')} in"
+        f" {counted(len(manifest.tables), 'table')}, as of"
         f" {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC; every table's hash is equal"
     )

@@ -1,4 +1,4 @@
-"""What every command begins with: its settings, and the ledger if it needs one."""
+"""What commands share: their settings, the ledger if they need one, and how they tell of it."""
 
 import functools
 import os
@@ -73,3 +73,8 @@ def progress(what: str) -> "Iterator[Callable[[int, int, str], None]]":
             shown.update(task, completed=done, total=of, step=step)
 
         yield show
+
+
+def counted(count: int, noun: str) -> str:
+    """Give a number of things as people write it: 1 comment, 1,200 comments."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.opening import open_database, progress, with_settings
+from service.cli.opening import counted, open_database, progress, with_settings
 from service.config import Settings
 
 _EMAIL = click.option("--email", required=True, metavar="ADDRESS", help="Whose.")
@@ -39,7 +39,7 @@ def export(settings: Settings, email: str, output: Path | None) -> None:
         else:
             with draft(output) as target, target.open("w", encoding="utf-8") as file:
                 file.writelines(f"{line}\n" for line in lines)
-    click.echo(f"{len(found.comment_ids)} comments", err=True)
+    click.echo(counted(len(found.comment_ids), "comment"), err=True)
 
 
 @click.command(short_help="Forget a person.")
@@ -59,7 +59,7 @@ def erase(settings: Settings, email: str, yes: bool) -> None:
     with database.reading() as session:
         found = persons.find(session, persons.address_of(email))
     click.echo(
-        f"{len(found.comment_ids)} comments on {len(found.comments)} sites"
+        f"{counted(len(found.comment_ids), 'comment')} on {counted(len(found.comments), 'site')}"
         + (", and an account in the dashboard" if found.moderator_id else ""),
         err=True,
     )
@@ -67,9 +67,11 @@ def erase(settings: Settings, email: str, yes: bool) -> None:
         click.confirm(f"Forget {email} for good?", abort=True, err=True)
     with progress("forgetting") as show:
         erased = persons.erase(database, found, progress=show)
-    click.echo(f"forgotten: {erased.comments} comments on {erased.sites} sites")
+    click.echo(
+        f"forgotten: {counted(erased.comments, 'comment')} on {counted(erased.sites, 'site')}"
+    )
     if erased.unlearnt:
-        click.echo(f"{erased.unlearnt} sites are taught anew, within a minute or two")
+        click.echo(f"to be taught anew within a minute or two: {counted(erased.unlearnt, 'site')}")
     if not erased.is_clean:
         click.echo("somebody was reading all the time; run it again at a quieter moment", err=True)
     database.close()

@@ -259,9 +259,9 @@ def test_erase_asks_and_does_nothing_unless_told_yes(
     told = command("erase", "--email", EMAIL.upper(), "--yes")
     after = command("export", "--email", EMAIL)
 
-    assert (asked.code, "1 comments on 1 sites" in asked.err) == (1, True)
+    assert (asked.code, "1 comment on 1 site" in asked.err) == (1, True)
     assert json.loads(exported.out.splitlines()[0])["email"] == EMAIL
-    assert (told.code, told.out) == (0, "forgotten: 1 comments on 1 sites\n")
+    assert (told.code, told.out) == (0, "forgotten: 1 comment on 1 site\n")
     assert (after.code, after.out) == (0, "")
     database.close()
 
