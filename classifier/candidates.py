@@ -21,7 +21,7 @@ from classifier.errors import TrainingDataError
 from classifier.examples import Example
 from classifier.features import Floats
 from classifier.model import Model
-from classifier.teaching import teach
+from classifier.teaching import Teacher
 from classifier.tuning import FEWEST, Tuning
 
 _FOLDS: Final = 5
@@ -70,7 +70,6 @@ def rehearse(
         TrainingDataError: There are too few decisions of a kind, or too few of them differ.
     """
     labels = np.array([example.is_spam for example in examples], dtype=np.bool_)
-    contents = [example.content for example in examples]
     steps = _FOLDS + 2
     names = [example.group or f"\0{place}" for place, example in enumerate(examples)]
     groups = np.unique(names, return_inverse=True)[1]
@@ -80,7 +79,12 @@ def rehearse(
             "a site's layer needs 10 good comments and 10 spam that differ, has "
             f"{len(np.unique(groups[~labels]))} and {len(np.unique(groups[labels]))}"
         )
-    memory = anchors()
+    memory, frozen = anchors(), frozen_set()
+    teacher = Teacher(model, [*examples, *memory, *frozen])
+    decided, remembered, kept_out = np.split(
+        np.arange(len(examples) + len(memory) + len(frozen)),
+        np.cumsum([len(examples), len(memory)]),
+    )
     odds = np.zeros(len(labels))
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0)
     splits = list(folds.split(labels, labels, groups))
@@ -88,32 +92,23 @@ def rehearse(
     early = [(size, np.zeros(len(labels))) for size in sizes(len(labels), fewest)]
     for number, (known, held) in enumerate(splits):
         progress(number, steps, f"part {number + 1} of {_FOLDS}")
-        part = teach(model, [*(examples[place] for place in known), *memory])
-        unknown = [contents[place] for place in held]
-        odds[held] = model.log_odds(unknown, part)
+        part = teacher.teach(np.append(known, remembered))
+        odds[held] = teacher.log_odds(held, part)
         for size, predictions in early:
-            small = _early(model, [examples[place] for place in known[:size]], memory)
-            predictions[held] = model.log_odds(unknown, small)
+            few = known[:size]
+            enough = min(labels[few].sum(), (~labels[few]).sum()) >= FEWEST
+            small = teacher.teach(np.append(few, remembered)) if enough else None
+            predictions[held] = teacher.log_odds(held, small)
     progress(_FOLDS, steps, "all decisions")
-    tuning = teach(model, [*examples, *memory])
+    tuning = teacher.teach(np.append(decided, remembered))
     progress(_FOLDS + 1, steps, "comparison")
-    frozen = frozen_set()
-    frozen_contents = [example.content for example in frozen]
     comparison = compare(
-        current=model.log_odds(contents, current)[unseen],
+        current=teacher.log_odds(decided, current)[unseen],
         candidate=odds[unseen],
         is_spam=labels[unseen],
-        frozen_current=model.log_odds(frozen_contents, current),
-        frozen_candidate=model.log_odds(frozen_contents, tuning),
+        frozen_current=teacher.log_odds(kept_out, current),
+        frozen_candidate=teacher.log_odds(kept_out, tuning),
         frozen_is_spam=np.array([example.is_spam for example in frozen]),
     )
     progress(steps, steps, "done")
     return Candidate(tuning, odds, comparison, appraise(odds, labels, fewest, early))
-
-
-def _early(model: Model, examples: Sequence[Example], memory: Sequence[Example]) -> Tuning | None:
-    """Return the layer of a site with these decisions; `None` if it would have none yet."""
-    spam = sum(example.is_spam for example in examples)
-    if min(spam, len(examples) - spam) < FEWEST:
-        return None
-    return teach(model, [*examples, *memory])

@@ -122,7 +122,7 @@ class Model:
         verdicts: list[Verdict] = []
         for first, last in _batches(contents):
             spans = span(contents[first:last], folded and folded[first:last])
-            sums = self._add_up(spans, tuning)
+            sums = self.add_up(spans, tuning)
             for odds, clues in zip(sums.log_odds.tolist(), find_clues(spans, sums), strict=True):
                 verdicts.append(Verdict(_probability(odds), tuple(clues), self.version))
         return verdicts
@@ -134,31 +134,17 @@ class Model:
             ValueError: The tuning belongs to another model.
         """
         parts = [
-            self._add_up(span(contents[first:last]), tuning).log_odds
+            self.add_up(span(contents[first:last]), tuning).log_odds
             for first, last in _batches(contents)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def save(self, path: Path) -> None:
-        """Write the model directory; see `store.save`."""
-        from classifier import store
+    def add_up(self, spans: Spans, tuning: Tuning | None = None) -> Sums:
+        """Return the log-odds of a batch, and what each n-gram and fact adds to them.
 
-        store.save(self, path)
-
-    def _reached_by(self, share: float) -> float:
-        """Return the score that a share of good comments reaches.
-
-        Between the known shares the log-odds run straight over the share's logarithm; beyond
-        the last they grow as the logarithm shrinks.
+        Raises:
+            ValueError: The tuning belongs to another model.
         """
-        if share <= 0.0:
-            return MOST_CAUTIOUS
-        rarity = -math.log(share)
-        known = [-math.log(other) for other in HAM_SHARES]
-        odds = float(np.interp(rarity, known, self.parameters.tail)) + max(0.0, rarity - known[-1])
-        return min(MOST_CAUTIOUS, _probability(odds))
-
-    def _add_up(self, spans: Spans, tuning: Tuning | None) -> Sums:
         numbers = self.parameters
         n_rows = len(spans.facts)
         grouped = group(spans)
@@ -189,6 +175,25 @@ class Model:
             grams * kept[grouped.row] + taught,
             facts * kept[:, None] + taught_facts,
         )
+
+    def save(self, path: Path) -> None:
+        """Write the model directory; see `store.save`."""
+        from classifier import store
+
+        store.save(self, path)
+
+    def _reached_by(self, share: float) -> float:
+        """Return the score that a share of good comments reaches.
+
+        Between the known shares the log-odds run straight over the share's logarithm; beyond
+        the last they grow as the logarithm shrinks.
+        """
+        if share <= 0.0:
+            return MOST_CAUTIOUS
+        rarity = -math.log(share)
+        known = [-math.log(other) for other in HAM_SHARES]
+        odds = float(np.interp(rarity, known, self.parameters.tail)) + max(0.0, rarity - known[-1])
+        return min(MOST_CAUTIOUS, _probability(odds))
 
 
 def _batches(contents: Sequence[Content]) -> Iterator[tuple[int, int]]:

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
-from classifier.features import BLOCK_SLICES, Block, Floats, Integers, group, span, weigh
+from classifier.features import BLOCK_SLICES, Block, Floats, Integers, span, weigh
 from classifier.model import Model
 from classifier.pipeline import regress
 from classifier.structure import FACTS
@@ -51,14 +51,100 @@ video left out: log loss .112 to .110; after 200 labels .946 to .953)."""
 _STRENGTH: Final = 50.0
 _FOLDS: Final = 5
 _MOST: Final = 4000
+_BATCH: Final = 256
+
+
+class Teacher:
+    """Teaches layers from parts of the same decisions; cuts each text up once for all of them."""
+
+    def __init__(self, model: Model, examples: Sequence[Example]) -> None:
+        """Find the features of the decisions.
+
+        Args:
+            model: The shipped model.
+            examples: The decisions.
+        """
+        self._version: Final = model.version
+        self._labels: Final = np.array([example.is_spam for example in examples], dtype=np.bool_)
+        self._weights: Final = np.array([example.weight for example in examples])
+        grams, self._columns, facts, self._shipped = _read(model, examples)
+        base = np.clip(self._shipped, -CLIP, CLIP)
+        self._matrix: Final = hstack([grams, csr_matrix(facts), csr_matrix(base[:, None])], "csr")
+
+    def teach(self, places: Integers) -> Tuning:
+        """Fit a site's layer to some of the decisions.
+
+        How far the shipped score and parts of words are trusted is chosen by cross-validation on
+        the decisions themselves: on a site like those the model knows its score should lead, on
+        another language it should not.
+
+        Args:
+            places: (n,) which decisions, oldest first; of very many the newest 4,000 are used.
+
+        Returns:
+            The tuning.
+
+        Raises:
+            TrainingDataError: There are fewer than `tuning.FEWEST` decisions of a kind.
+        """
+        places = places[-_MOST:]
+        labels, weights = self._labels[places], self._weights[places]
+        spam = int(labels.sum())
+        ham = len(labels) - spam
+        if min(ham, spam) < FEWEST:
+            raise TrainingDataError(
+                f"a site's layer needs {FEWEST} good comments and {FEWEST} spam, "
+                f"has {ham} and {spam}"
+            )
+        matrix, columns = self._part(places)
+        scales = [_scales(columns, way) for way in _WAYS]
+        losses = [_loss(matrix @ diags_array(scale), labels, weights) for scale in scales]
+        scale = scales[int(np.argmin(losses))]
+        fitted = regress(matrix @ diags_array(scale), labels, weights, _STRENGTH)
+        learnt = fitted.coef_[0] * scale
+        grams = len(columns)
+        return Tuning(
+            columns=columns,
+            weights=learnt[:grams].astype(np.float32),
+            facts=learnt[grams:-1].copy(),
+            base=float(learnt[-1]),
+            offset=float(fitted.intercept_[0]),
+            ham=ham,
+            spam=spam,
+            model_version=self._version,
+        )
+
+    def log_odds(self, places: Integers, tuning: Tuning | None) -> Floats:
+        """Return (n,) what `Model.log_odds` gives for some of the decisions.
+
+        Args:
+            places: (n,) which decisions.
+            tuning: A layer; `None` for the shipped model alone.
+
+        Raises:
+            ValueError: The tuning belongs to another model.
+        """
+        if tuning is None:
+            return self._shipped[places]
+        if tuning.model_version != self._version:
+            raise ValueError(f"tuning for model {tuning.model_version}, not {self._version}")
+        learnt = np.concatenate([tuning.look_up(self._columns), tuning.facts, [tuning.base]])
+        odds: Floats = self._matrix[places] @ learnt + tuning.offset
+        return odds
+
+    def _part(self, places: Integers) -> tuple[csr_matrix, Integers]:
+        """Return the rows of some decisions, and the n-gram columns that occur in them.
+
+        Facts and shipped log-odds follow these. Without the rest a fit takes milliseconds.
+        """
+        rows = self._matrix[places]
+        grams = len(self._columns)
+        occur = np.unique(rows.indices[rows.indices < grams])
+        return rows[:, np.append(occur, np.arange(grams, rows.shape[1]))], self._columns[occur]
 
 
 def teach(model: Model, examples: Sequence[Example]) -> Tuning:
-    """Fit a site's layer to its decisions.
-
-    How far the shipped score and parts of words are trusted is chosen by cross-validation on
-    the decisions themselves: on a site like those the model knows its score should lead, on
-    another language it should not.
+    """Fit a site's layer to decisions; see `Teacher.teach`.
 
     Args:
         model: The shipped model.
@@ -70,47 +156,26 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     Raises:
         TrainingDataError: There are fewer than `tuning.FEWEST` decisions of a kind.
     """
-    examples = examples[-_MOST:]
-    labels = np.array([example.is_spam for example in examples], dtype=np.bool_)
-    spam = int(labels.sum())
-    ham = len(labels) - spam
-    if min(ham, spam) < FEWEST:
-        raise TrainingDataError(
-            f"a site's layer needs {FEWEST} good comments and {FEWEST} spam, has {ham} and {spam}"
-        )
-    weights = np.array([example.weight for example in examples])
-    matrix, columns = _features(model, examples)
-    scales = [_scales(columns, way) for way in _WAYS]
-    losses = [_loss(matrix @ diags_array(scale), labels, weights) for scale in scales]
-    scale = scales[int(np.argmin(losses))]
-    fitted = regress(matrix @ diags_array(scale), labels, weights, _STRENGTH)
-    learnt = fitted.coef_[0] * scale
-    grams = len(columns)
-    return Tuning(
-        columns=columns,
-        weights=learnt[:grams].astype(np.float32),
-        facts=learnt[grams:-1].copy(),
-        base=float(learnt[-1]),
-        offset=float(fitted.intercept_[0]),
-        ham=ham,
-        spam=spam,
-        model_version=model.version,
+    newest = examples[-_MOST:]
+    return Teacher(model, newest).teach(np.arange(len(newest)))
+
+
+def _read(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Integers, Floats, Floats]:
+    """Return n-grams that occur, their columns, facts, and log-odds by the shipped model."""
+    rows, columns, values, facts, odds = [], [], [], [], []
+    for first in range(0, max(1, len(examples)), _BATCH):
+        spans = span([example.content for example in examples[first : first + _BATCH]])
+        sums = model.add_up(spans)
+        rows.append(sums.grouped.row + first)
+        columns.append(sums.grouped.column)
+        values.append(weigh(sums.grouped, model.parameters.rarity, len(spans.facts)))
+        facts.append(spans.facts)
+        odds.append(sums.log_odds)
+    occur, place = np.unique(np.concatenate(columns), return_inverse=True)
+    grams = csr_matrix(
+        (np.concatenate(values), (np.concatenate(rows), place)), shape=(len(examples), len(occur))
     )
-
-
-def _features(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Integers]:
-    """Return the feature matrix and its n-gram columns; facts and shipped log-odds follow them.
-
-    Only columns that occur are kept: a fit then takes milliseconds, not seconds.
-    """
-    contents = [example.content for example in examples]
-    spans = span(contents)
-    grouped = group(spans)
-    value = weigh(grouped, model.parameters.rarity, len(contents))
-    columns, place = np.unique(grouped.column, return_inverse=True)
-    grams = csr_matrix((value, (grouped.row, place)), shape=(len(contents), len(columns)))
-    base = np.clip(model.log_odds(contents), -CLIP, CLIP)
-    return hstack([grams, csr_matrix(spans.facts), csr_matrix(base[:, None])], "csr"), columns
+    return grams, occur, np.concatenate(facts), np.concatenate(odds)
 
 
 def _scales(columns: Integers, way: _Way) -> Floats:
