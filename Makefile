@@ -17,7 +17,7 @@ run: $(VENV)/.run     ## start Hamgate on this machine
 test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -82,7 +82,9 @@ $(BIN)/python:
 
 COMPILE = uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
           --no-header --no-annotate --no-emit-index-url
-INSTALL = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet
+# Python compiles a module when it is first imported; most of scipy, say, never is.
+INSTALL = $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet \
+          --no-compile
 
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements.lock
