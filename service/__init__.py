@@ -1,1 +1,1 @@
-"""The service: a flat core of nouns, and one folder for each kind of caller."""
+"""The service: a core of nouns, what it stands on, and one folder for each kind of caller."""

@@ -11,25 +11,28 @@ import flask
 from flask import Response
 from sqlalchemy.orm import configure_mappers
 
-from service import access, api, config, dashboard, embed, limits, logs, problems, traces
-from service.access import Access
-from service.answers import Asked
+from service import api, dashboard, embed
 from service.api.arrivals import Arrivals
-from service.challenges import Challenges
-from service.config import Settings
-from service.db import Database
+from service.base import config, logs
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.base.memory import Memory
+from service.base.renderings import Renderings
+from service.base.supervision import die_with
 from service.front import Front
-from service.here import Here, here_of
-from service.intake import Intake
-from service.jobs import Doorbell
-from service.limits import Limits
-from service.memory import Memory
-from service.renderings import Renderings
-from service.repeats import Repeats
-from service.supervision import die_with
+from service.ledger.db import Database
+from service.operations import traces
+from service.serving import access, limits, problems
+from service.serving.access import Access
+from service.serving.answers import Asked
+from service.serving.challenges import Challenges
+from service.serving.here import Here, here_of
+from service.serving.intake import Intake
+from service.serving.limits import Limits
+from service.serving.repeats import Repeats
 
 if TYPE_CHECKING:
-    from service.openid import Provider
+    from service.core.openid import Provider
 
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
@@ -134,6 +137,6 @@ def _provider(settings: Settings) -> "Provider | None":
     if settings.oidc_issuer is None:
         return None
     # 15 MB in each web process, which most installations never need.
-    from service.openid import Provider
+    from service.core.openid import Provider
 
     return Provider(settings)

@@ -19,15 +19,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from service import bodies, connections, problems
-from service.admission import Admission, Place, rank_of, refusal
-from service.answers import Headers, Reply
 from service.api.arrivals import Arrivals
-from service.config import Settings
-from service.db import new_id
-from service.errors import Malformed, TooSlow
-from service.gate import PROBES, Overloaded
-from service.repeats import Repeats
+from service.base.config import Settings
+from service.base.errors import Malformed, TooSlow
+from service.base.loopback import PROBES
+from service.ledger.db import new_id
+from service.serving import bodies, connections, problems
+from service.serving.admission import Admission, Place, rank_of, refusal
+from service.serving.answers import Headers, Reply
+from service.serving.gate import Overloaded
+from service.serving.repeats import Repeats
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment

@@ -9,8 +9,8 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops, TaskImpl
 from granian.http import HTTP1Settings
 
-from service.config import Settings
-from service.errors import ConfigError
+from service.base.config import Settings
+from service.base.errors import ConfigError
 
 _HEADERS_WITHIN_MS = 10_000
 # What a process has open besides its clients' connections: databases, counters, libraries.
@@ -27,7 +27,9 @@ def run(settings: Settings) -> None:
     # prometheus_client reads this when it is imported, so nothing above may import it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
     # Imported before the web processes are forked, it is in memory once for all of them.
-    from service import app, supervision, traces
+    from service import app
+    from service.base import supervision
+    from service.operations import traces
 
     traces.prepare(settings)
     app.warm_up(settings)

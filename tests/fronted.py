@@ -10,8 +10,8 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from service.answers import Headers
 from service.app import in_front_of
+from service.serving.answers import Headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from service import config, schema
-from service.sites import Scope
+from service.base import config
+from service.core.sites import Scope
+from service.operations import schema
 from tests.cast import make_key, make_site, open_ledger
 from tests.conftest import Valkey
 from tests.system import System

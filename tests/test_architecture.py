@@ -17,21 +17,21 @@ PACKAGES = ("service", "workers", "classifier")
 # The edges at which a fault of ours must not end the process, or must reach its own caller.
 BROAD_HANDLERS = {
     "service/api/arrivals.py": "answered before Flask begins, as the routes answer it",
-    "service/db.py": "a group commit gives each caller its own error",
+    "service/ledger/db.py": "a group commit gives each caller its own error",
     "service/front.py": "the server's interface is told of a fault of ours by an answer",
-    "service/grouping.py": "whatever a group met with is raised to each caller",
-    "service/problems.py": "registered for the request handler",
-    "service/scoring.py": "the scoring door never raises",
-    "service/supervision.py": "a supervised child reports and ends",
+    "service/base/grouping.py": "whatever a group met with is raised to each caller",
+    "service/serving/problems.py": "registered for the request handler",
+    "service/pure/scoring.py": "the scoring door never raises",
+    "service/base/supervision.py": "a supervised child reports and ends",
     "workers/delivery.py": "an attempt that fails through a fault of ours is noted as failed",
 }
 # Who may read the environment: the edges that make the settings, and those that start programs.
 ENVIRONMENT_READERS = {
     "service/app.py",
-    "service/backups/postgres.py",
+    "service/operations/backups/postgres.py",
     "service/cli/__init__.py",
     "service/cli/opening.py",
-    "service/up.py",
+    "service/operations/up.py",
     "service/web.py",
     "workers/__main__.py",
     "workers/context.py",

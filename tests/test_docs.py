@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 import pytest
 
-from service import config
 from service.app import create_app
+from service.base import config
+from service.base.config import Settings
 from service.cli import hamgate
 from service.cli.settings import as_example
-from service.config import Settings
-from service.events import MEANINGS, EventType
-from service.policy import RULES, Policy
-from service.webhooks.schedule import PAUSES_SECONDS
+from service.core.webhooks.schedule import PAUSES_SECONDS
+from service.pure.events import MEANINGS, EventType
+from service.pure.policy import RULES, Policy
 from tests import guided
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +26,14 @@ DOCUMENTS = sorted(
     if not any(part.startswith(".") or part == "node_modules" for part in path.parts)
 )
 README = (ROOT / "README.md").read_text()
+PACKAGES = [
+    document.parent
+    for document in DOCUMENTS
+    if document.name == "README.md"
+    and (document.parent / "__init__.py").exists()
+    and not document.is_relative_to(ROOT / "tests")
+    and document.parent.name != "embed"  # that one is for those who put the widget on a page
+]
 
 
 def commands(group: click.Group, prefix: str = "hamgate") -> Iterator[str]:
@@ -98,7 +106,7 @@ def test_the_readme_lists_every_event_with_what_it_means() -> None:
 
 
 def test_the_documentation_of_webhooks_tells_their_schedule() -> None:
-    text = " ".join((ROOT / "service" / "webhooks" / "README.md").read_text().split())
+    text = " ".join((ROOT / "service" / "core" / "webhooks" / "README.md").read_text().split())
     units = {"s": 1, "min": 60, "h": 3600}
     (row,) = re.findall(r"\| retries \| after ([^|;]+?), a tenth", text)
     told = []
@@ -129,12 +137,12 @@ def test_ci_runs_the_readmes_test_command_and_nothing_else() -> None:
     assert all(step[0] in ("set", "cd") for step in steps[:-1])
 
 
-@pytest.mark.parametrize("package", ["service", "workers", "classifier"])
-def test_every_module_is_named_in_its_packages_readme(package: str) -> None:
-    readme = (ROOT / package / "README.md").read_text()
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_is_named_in_its_packages_readme(package: Path) -> None:
+    readme = (package / "README.md").read_text()
     entries = {
         path.name.removesuffix(".py") + ("/" if path.is_dir() else "")
-        for path in (ROOT / package).iterdir()
+        for path in package.iterdir()
         if (path.suffix == ".py" and path.stem not in ("__init__", "__main__"))
         or (path / "__init__.py").exists()
     }

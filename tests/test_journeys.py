@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.config import Settings
-from service.db import Database
+from service.base.config import Settings
+from service.ledger.db import Database
 from tests.cast import (
     HAM,
     ORIGIN,

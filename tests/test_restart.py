@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from service.config import Settings
-from service.models import COMMENTS
+from service.base.config import Settings
+from service.ledger.models import COMMENTS
 from tests.cast import HAM, bearer, make_body, make_key, make_site, open_ledger
 from tests.conftest import Valkey
 from tests.system import System

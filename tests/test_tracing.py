@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from service import config
+from service.base import config
 from tests.cast import HAM, ORIGIN, make_body, make_endpoint, make_site, open_ledger, wait_until
 from tests.collector import Collector, collecting
 from tests.conftest import Valkey, ledgers

@@ -14,10 +14,10 @@ from functools import partial
 import redis
 from rq import Worker
 
-from service import config, jobs, logs
-from service.config import Settings
-from service.jobs import Job
-from service.supervision import Child, Supervisor, settle
+from service.base import config, jobs, logs
+from service.base.config import Settings
+from service.base.jobs import Job
+from service.base.supervision import Child, Supervisor, settle
 from workers import classification, context, delivery, sweeper
 
 log = logging.getLogger("workers")

@@ -5,15 +5,15 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from service import backtest, budgets
-from service.backtest import Backtest, Change
-from service.budgets import Expectation
-from service.db import Database
-from service.errors import HamgateError
-from service.models import Preview
-from service.policy import Policy
-from service.scoring import Scorer
-from service.shelf import Shelf
+from service.base.errors import HamgateError
+from service.judgement import backtest, budgets
+from service.judgement.backtest import Backtest, Change
+from service.judgement.budgets import Expectation
+from service.judgement.shelf import Shelf
+from service.ledger.db import Database
+from service.ledger.models import Preview
+from service.pure.policy import Policy
+from service.pure.scoring import Scorer
 
 _DAYS = 7
 

@@ -17,19 +17,24 @@ from typing import Any
 from sqlalchemy import Row, Select, select, update
 from sqlalchemy.orm import Session
 
-from service import campaigns, judging, logs, moderation, policy, shadows, tallies, traces
-from service.campaigns import Place
-from service.config import Settings
-from service.db import Database, db_now, tally_of
-from service.errors import Unavailable
-from service.jobs import Job
-from service.judging import Case, Judgement, Rulebook
-from service.models import COMMENTS, POLICY_ACTOR
-from service.moderation import Ballot, DecisionView
-from service.policy import Status
-from service.scoring import Content, Scorer
-from service.shadows import Shadow
-from service.shelf import Shelf
+from service.base import logs
+from service.base.config import Settings
+from service.base.errors import Unavailable
+from service.base.jobs import Job
+from service.core import campaigns, moderation
+from service.core.campaigns import Place
+from service.core.moderation import Ballot, DecisionView
+from service.judgement import judging, shadows
+from service.judgement.judging import Case, Judgement, Rulebook
+from service.judgement.shadows import Shadow
+from service.judgement.shelf import Shelf
+from service.ledger import tallies
+from service.ledger.db import Database, db_now, tally_of
+from service.ledger.models import COMMENTS, POLICY_ACTOR
+from service.operations import traces
+from service.pure import policy
+from service.pure.policy import Status
+from service.pure.scoring import Content, Scorer
 from workers import context
 
 log = logging.getLogger(__name__)

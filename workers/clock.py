@@ -2,7 +2,7 @@
 
 The one rule: nothing waits for longer than it would by a clock that is right. What is due later
 than any lease or pause lasts was written by a clock that was ahead of what it is now, and would
-wait until the clock comes there again. Deliveries are seen to by `service.webhooks.deliveries`.
+wait until the clock comes there again. Deliveries are seen to by `core.webhooks.deliveries`.
 """
 
 import logging
@@ -10,10 +10,10 @@ from datetime import datetime
 
 from sqlalchemy import Column, ColumnElement, and_, select, update
 
-from service.config import Settings
-from service.confirmations import sending
-from service.db import Database, db_now
-from service.models import COMMENTS, CONFIRMATIONS
+from service.base.config import Settings
+from service.core.confirmations import sending
+from service.ledger.db import Database, db_now
+from service.ledger.models import COMMENTS, CONFIRMATIONS
 from workers import mailing
 
 log = logging.getLogger(__name__)

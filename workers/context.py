@@ -8,12 +8,13 @@ not be, so they are opened anew wherever the process id has changed.
 import os
 from dataclasses import dataclass
 
-from service import config, traces
-from service.config import Settings
-from service.db import Database
-from service.jobs import Doorbell
-from service.scoring import Scorer
-from service.shelf import Shelf
+from service.base import config
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.judgement.shelf import Shelf
+from service.ledger.db import Database
+from service.operations import traces
+from service.pure.scoring import Scorer
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,15 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from service import logs, tallies, traces
-from service.db import Database
-from service.errors import ConfigError, Unavailable
-from service.models import DeliveryStatus
-from service.tallies import Tally
-from service.webhooks import deliveries, signing
-from service.webhooks.deliveries import Claim, Outcome
+from service.base import logs
+from service.base.errors import ConfigError, Unavailable
+from service.core.webhooks import deliveries, signing
+from service.core.webhooks.deliveries import Claim, Outcome
+from service.ledger import tallies
+from service.ledger.db import Database
+from service.ledger.models import DeliveryStatus
+from service.ledger.tallies import Tally
+from service.operations import traces
 from workers import context
 from workers.outbound import Outbound
 

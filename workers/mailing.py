@@ -12,14 +12,15 @@ from urllib.parse import urlencode
 
 from email_validator import EmailNotValidError, validate_email
 
-from service import letters, mail, seals
-from service.config import Settings
-from service.confirmations import rows, sending
-from service.confirmations.sending import Due
-from service.db import Database, utc_now
-from service.jobs import Job
-from service.mail import MailFault
-from service.seals import Seals
+from service.base import mail
+from service.base.config import Settings
+from service.base.jobs import Job
+from service.base.mail import MailFault
+from service.core.confirmations import rows, sending
+from service.core.confirmations.sending import Due
+from service.ledger.db import Database, utc_now
+from service.pure import letters, seals
+from service.pure.seals import Seals
 from workers import context
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,16 @@ import logging
 import os
 import time
 
-from service import indexing, learning, moderation, pulse, retention, storms, tallies
-from service.confirmations import sending
-from service.db import Database
-from service.errors import Unavailable
-from service.jobs import Job
-from service.tallies import Tally
+from service.base import pulse
+from service.base.errors import Unavailable
+from service.base.jobs import Job
+from service.core import indexing, moderation, storms
+from service.core.confirmations import sending
+from service.judgement import learning
+from service.ledger import tallies
+from service.ledger.db import Database
+from service.ledger.tallies import Tally
+from service.operations import retention
 from workers import classification, clock, context
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,10 @@ import os
 import signal
 import time
 
-from service import learning, sites
-from service.errors import HamgateError, Unavailable
-from service.jobs import Job
+from service.base.errors import HamgateError, Unavailable
+from service.base.jobs import Job
+from service.core import sites
+from service.judgement import learning
 from workers import answers, context
 
 log = logging.getLogger(__name__)

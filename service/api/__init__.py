@@ -3,7 +3,6 @@
 import flask
 from flask import Response
 
-from service import access
 from service.api import (
     authors,
     challenges,
@@ -18,8 +17,9 @@ from service.api import (
     objections,
     thread,
 )
-from service.errors import Forbidden, NotFound
-from service.here import here
+from service.base.errors import Forbidden, NotFound
+from service.serving import access
+from service.serving.here import here
 
 _MAX_AGE_SECONDS = 600
 

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service import limits, problems
-from service.access import Caller
-from service.answers import OF_SITE, Asked, Reply, slug_in
 from service.api import parsing, schemas, submitting
-from service.comments import Accepted
-from service.errors import HamgateError
-from service.here import Here
-from service.intake import Arrival
-from service.limits import Count
+from service.base.errors import HamgateError
+from service.core.comments import Accepted
+from service.serving import limits, problems
+from service.serving.access import Caller
+from service.serving.answers import OF_SITE, Asked, Reply, slug_in
+from service.serving.here import Here
+from service.serving.intake import Arrival
+from service.serving.limits import Count
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -6,14 +6,14 @@ import flask
 from flask import Response
 from pydantic import Field
 
-from service import confirmations
 from service.api import parsing
 from service.api.comments import answer_json
 from service.api.openapi import operation
 from service.api.schemas import Answer, Line, Request
-from service.db import utc_now
-from service.errors import NotFound
-from service.here import here
+from service.base.errors import NotFound
+from service.core import confirmations
+from service.ledger.db import utc_now
+from service.serving.here import here
 
 blueprint = flask.Blueprint("authors", __name__)
 

@@ -7,14 +7,15 @@ from flask import Response
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from service import access, storms
 from service.api.comments import answer_json
 from service.api.openapi import operation
 from service.api.schemas import Answer
-from service.db import utc_now
-from service.here import here
-from service.policy import ProofOfWork
-from service.sites import SiteView
+from service.core import storms
+from service.core.sites import SiteView
+from service.ledger.db import utc_now
+from service.pure.policy import ProofOfWork
+from service.serving import access
+from service.serving.here import here
 
 blueprint = flask.Blueprint("challenges", __name__)
 

@@ -6,13 +6,14 @@ import flask
 from flask import Response
 from pydantic import BaseModel
 
-from service import access, authoring, comments, moderation
 from service.api import parsing, schemas, submitting, views
 from service.api.openapi import operation
 from service.api.thread import Draft
-from service.errors import HamgateError, Unauthenticated
-from service.here import here
-from service.sites import Scope
+from service.base.errors import HamgateError, Unauthenticated
+from service.core import authoring, comments, moderation
+from service.core.sites import Scope
+from service.serving import access
+from service.serving.here import here
 
 blueprint = flask.Blueprint("comments", __name__)
 

@@ -3,16 +3,16 @@
 import flask
 from flask import Response
 
-from service import moderation
 from service.api import parsing, schemas, views
 from service.api.comments import answer_json
 from service.api.openapi import operation
-from service.db import new_id
-from service.errors import HamgateError
-from service.here import here
-from service.moderation import Ballot
-from service.policy import Status
-from service.sites import KeyView, Scope
+from service.base.errors import HamgateError
+from service.core import moderation
+from service.core.moderation import Ballot
+from service.core.sites import KeyView, Scope
+from service.ledger.db import new_id
+from service.pure.policy import Status
+from service.serving.here import here
 
 blueprint = flask.Blueprint("decisions", __name__)
 

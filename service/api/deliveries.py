@@ -12,13 +12,13 @@ from service.api import parsing
 from service.api.comments import answer_json
 from service.api.openapi import operation
 from service.api.schemas import Answer, Blank, Line, Request, Time
-from service.errors import Forbidden
-from service.events import EventType
-from service.here import here
-from service.models import DeliveryStatus
-from service.sites import Scope, SiteView
-from service.webhooks import endpoints, log
-from service.webhooks.log import DeliveryView
+from service.base.errors import Forbidden
+from service.core.sites import Scope, SiteView
+from service.core.webhooks import endpoints, log
+from service.core.webhooks.log import DeliveryView
+from service.ledger.models import DeliveryStatus
+from service.pure.events import EventType
+from service.serving.here import here
 
 blueprint = flask.Blueprint("deliveries", __name__)
 

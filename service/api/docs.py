@@ -9,9 +9,9 @@ from flask import Response
 from markupsafe import Markup, escape
 
 from service.api import openapi
-from service.events import MEANINGS
-from service.here import here
-from service.problems import TABLE
+from service.pure.events import MEANINGS
+from service.serving.here import here
+from service.serving.problems import TABLE
 
 blueprint = flask.Blueprint(
     "docs",

@@ -11,10 +11,10 @@ from service.api import parsing
 from service.api.comments import answer_json
 from service.api.openapi import operation
 from service.api.schemas import URL_MOST, Answer, Line, Request, strip
-from service.events import EventType
-from service.here import here
-from service.sites import KeyView, Scope, SiteView
-from service.webhooks import addresses, endpoints
+from service.core.sites import KeyView, Scope, SiteView
+from service.core.webhooks import addresses, endpoints
+from service.pure.events import EventType
+from service.serving.here import here
 
 blueprint = flask.Blueprint("endpoints", __name__)
 

@@ -7,10 +7,10 @@ import flask
 from flask import Response
 from werkzeug.wrappers import Response as AnyResponse
 
-from service import events
-from service.errors import NotFound
-from service.events import EventType
-from service.here import here
+from service.base.errors import NotFound
+from service.pure import events
+from service.pure.events import EventType
+from service.serving.here import here
 
 blueprint = flask.Blueprint("events", __name__, url_prefix="/schemas")
 

@@ -8,10 +8,11 @@ import flask
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service import metrics, moderation
-from service.errors import NotFound, Unavailable
-from service.here import here
-from service.webhooks import deliveries
+from service.base.errors import NotFound, Unavailable
+from service.core import moderation
+from service.core.webhooks import deliveries
+from service.operations import metrics
+from service.serving.here import here
 
 log = logging.getLogger(__name__)
 blueprint = flask.Blueprint("health", __name__)

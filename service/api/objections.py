@@ -6,13 +6,14 @@ import flask
 from flask import Response
 from pydantic import Field
 
-from service import access, objections
 from service.api import parsing, schemas
 from service.api.comments import check_author, own_comment, site_id_of
 from service.api.openapi import operation
 from service.api.schemas import Body, Request
-from service.errors import NotFound
-from service.here import here
+from service.base.errors import NotFound
+from service.core import objections
+from service.serving import access
+from service.serving.here import here
 
 blueprint = flask.Blueprint("objections", __name__)
 

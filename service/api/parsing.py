@@ -14,8 +14,8 @@ import flask
 from pydantic import BaseModel, ValidationError
 from werkzeug.http import parse_options_header
 
-from service import problems
-from service.errors import FieldError, Invalid, Malformed, TooLarge, Unsupported
+from service.base.errors import FieldError, Invalid, Malformed, TooLarge, Unsupported
+from service.serving import problems
 
 BODY_MOST_BYTES = 32 * 1024
 _DEPTH_MOST = 8

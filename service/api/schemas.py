@@ -22,9 +22,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service import text
-from service.moderation import BULK_MOST
-from service.policy import Challenge, Status
+from service.core.moderation import BULK_MOST
+from service.pure import text
+from service.pure.policy import Challenge, Status
 
 EMAIL_MOST = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 NAME_MOST = 80

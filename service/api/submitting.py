@@ -11,16 +11,18 @@ from typing import Any
 
 import flask
 
-from service import access, authors, comments, confirmations, letters, moderation, text
-from service.access import Caller
 from service.api import mailboxes, schemas
-from service.comments import Accepted, CommentView, Submission
-from service.db import utc_now
-from service.errors import FieldError, Forbidden, Invalid, Malformed, Unavailable
-from service.here import Here, here
-from service.intake import Arrival
-from service.limits import Counter
-from service.moderation import DecisionView
+from service.base.errors import FieldError, Forbidden, Invalid, Malformed, Unavailable
+from service.core import authors, comments, confirmations, moderation
+from service.core.comments import Accepted, CommentView, Submission
+from service.core.moderation import DecisionView
+from service.ledger.db import utc_now
+from service.pure import letters, text
+from service.serving import access
+from service.serving.access import Caller
+from service.serving.here import Here, here
+from service.serving.intake import Arrival
+from service.serving.limits import Counter
 
 # A poll of the primary key costs 0.2 ms; the pauses grow from 10 ms, so that a decision is seen
 # soon after it is made and five seconds of waiting cost some fifty polls.

@@ -1,7 +1,7 @@
 """What readers of a page ask: its comments, their number, and how a text will look.
 
 The one rule: a page of comments is rendered once for each change of its thread and then kept as
-bytes (`service.renderings`). Whether it changed is one look by id, once a second.
+bytes (`service.base.renderings`). Whether it changed is one look by id, once a second.
 """
 
 from datetime import datetime
@@ -11,13 +11,15 @@ import flask
 from flask import Response
 from pydantic import Field
 
-from service import access, answers, markdown, reading
 from service.api import parsing
 from service.api.openapi import operation
 from service.api.schemas import Answer, Blank, Body, Line, PageUrl, Request
-from service.here import here
-from service.reading import COUNTS_MOST, Mark, Order
-from service.renderings import Rendering
+from service.base.renderings import Rendering
+from service.core import reading
+from service.core.reading import COUNTS_MOST, Mark, Order
+from service.pure import markdown
+from service.serving import access, answers
+from service.serving.here import here
 
 blueprint = flask.Blueprint("thread", __name__)
 

@@ -3,14 +3,15 @@
 from datetime import datetime
 from typing import TypedDict
 
-from service import authoring, confirmations, markdown
 from service.api import schemas
-from service.comments import CommentView
-from service.errors import HamgateError
-from service.here import here
-from service.moderation import DecisionView
-from service.policy import Status
-from service.problems import describe
+from service.base.errors import HamgateError
+from service.core import authoring, confirmations
+from service.core.comments import CommentView
+from service.core.moderation import DecisionView
+from service.pure import markdown
+from service.pure.policy import Status
+from service.serving.here import here
+from service.serving.problems import describe
 
 
 def decision(view: DecisionView) -> schemas.FullDecision:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.base.config import Settings
+from service.base.errors import HamgateError, Invalid, Unavailable
 from service.cli.backup import backup, restore
 from service.cli.model import model
 from service.cli.moderator import moderator
@@ -25,11 +27,9 @@ from service.cli.policy import policy
 from service.cli.secret import secret
 from service.cli.settings import show_settings
 from service.cli.webhook import webhook
-from service.config import Settings
-from service.errors import HamgateError, Invalid, Unavailable
 
 if TYPE_CHECKING:
-    from service.sites import Scope
+    from service.core.sites import Scope
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def up(settings: Settings) -> None:
     Valkey, the migrations, the web server, a worker and its sweeper. What DATABASE_URL and
     REDIS_URL name is used instead of starting it. Ctrl-C stops everything in order.
     """
-    from service import up as embedded
+    from service.operations import up as embedded
 
     sys.exit(embedded.run(settings))
 
@@ -91,7 +91,7 @@ def web(settings: Settings) -> None:
 
     It needs the database, which `hamgate migrate` prepares; without Redis it goes on.
     """
-    from service import loopback
+    from service.base import loopback
 
     loopback.check_free(settings)
     _look_at_database(settings)
@@ -121,7 +121,7 @@ def probe(settings: Settings, part: str) -> None:
 
     For whoever starts again what hangs. It asks neither the database nor Redis.
     """
-    from service import loopback, pulse
+    from service.base import loopback, pulse
 
     lives = loopback.answers(settings) if part == "web" else pulse.beats(settings)
     sys.exit(0 if lives else 1)
@@ -133,10 +133,10 @@ def _look_at_database(settings: Settings) -> None:
     Only a warning: servers that start together do not wait for each other, and an old version
     goes on beside a new one's database while machines are upgraded in turn.
     """
-    from service.supervision import Child
+    from service.base.supervision import Child
 
     def look() -> None:
-        from service import schema
+        from service.operations import schema
 
         try:
             if (fault := schema.mismatch(settings)) is not None:
@@ -163,7 +163,7 @@ def migrate(settings: Settings, revision: str, yes: bool) -> None:
     REVISION is head (the default), a revision's name, -1 for one back, or base, which removes
     every table. Going back deletes data, so it asks first.
     """
-    from service import schema
+    from service.operations import schema
 
     back = revision == "base" or revision.startswith("-")
     if back and not yes:
@@ -190,7 +190,7 @@ def site() -> None:
 @with_settings
 def site_create(settings: Settings, slug: str, origins: tuple[str, ...], name: str) -> None:
     """Make a site; SLUG stands in its URLs."""
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).transaction() as session:
         made = sites.create(session, slug, name=name, origins=list(origins))
@@ -205,7 +205,7 @@ def site_create(settings: Settings, slug: str, origins: tuple[str, ...], name: s
 @with_settings
 def site_origins(settings: Settings, slug: str, origins: tuple[str, ...]) -> None:
     """Let the pages of these origins submit, and no others; without any, only keys."""
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).transaction() as session:
         sites.set_origins(session, sites.find(session, slug).id, list(origins))
@@ -217,7 +217,7 @@ def site_origins(settings: Settings, slug: str, origins: tuple[str, ...]) -> Non
 @with_settings
 def site_list(settings: Settings) -> None:
     """List all sites: slug, name and origins, separated by tabs."""
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).reading() as session:
         found = sites.listing(session)
@@ -238,7 +238,7 @@ class _Scopes(click.ParamType["frozenset[Scope]"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "frozenset[Scope]":
-        from service.sites import Scope
+        from service.core.sites import Scope
 
         names = [part.strip() for part in str(value).split(",") if part.strip()]
         unknown = sorted(set(names) - set(Scope))
@@ -261,7 +261,7 @@ class _Scopes(click.ParamType["frozenset[Scope]"]):
 @with_settings
 def key_create(settings: Settings, slug: str, scopes: "frozenset[Scope]") -> None:
     """Make a key for SITE and print it, once, alone on standard output."""
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).transaction() as session:
         made = sites.create_key(session, sites.find(session, slug).id, set(scopes))
@@ -277,7 +277,7 @@ def key_list(settings: Settings, slug: str) -> None:
 
     When it was used is at most an hour behind; “-” if it never was.
     """
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).reading() as session:
         for one in sites.keys(session, sites.find(session, slug).id):
@@ -296,7 +296,7 @@ def key_revoke(settings: Settings, slug: str, key_id: str) -> None:
 
     KEY_ID is what `hamgate key list SITE` shows: key_…, not the key itself.
     """
-    from service import sites
+    from service.core import sites
 
     with open_database(settings).transaction() as session:
         sites.revoke_key(session, sites.find(session, slug).id, key_id)
@@ -314,7 +314,7 @@ def doctor(settings: Settings, as_json: bool) -> None:
 
     Each line is ok, warn or fail, with the command that helps. Exit code 1 if anything failed.
     """
-    from service import doctor as checks
+    from service.operations import doctor as checks
 
     sys.exit(checks.run(settings, as_json=as_json))
 
@@ -331,6 +331,6 @@ def replay(settings: Settings, file: Path, slug: str, limit: int | None, as_json
     Columns: text, and as far as there are label (1 is spam, 0 is not), author, date, group (the
     page). The comments stay on the site. Exit code 1 if some were not decided.
     """
-    from service import replay as replaying
+    from service.operations import replay as replaying
 
     sys.exit(replaying.run(settings, file, slug, limit, as_json=as_json))

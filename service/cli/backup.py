@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import counted, progress, with_settings
-from service.config import Settings
 
 if TYPE_CHECKING:
-    from service.backups import Manifest
+    from service.operations.backups import Manifest
 
 
 @click.command(short_help="Make a backup of everything, in one file.")
@@ -25,7 +25,7 @@ def backup(settings: Settings, where: Path, verify: bool) -> None:
     in the ledger; its SHA-256 is written beside it. Whoever has the file has all e-mail
     addresses and can make receipts: keep it as you keep the server.
     """
-    from service import backups
+    from service.operations import backups
 
     with progress("backing up") as show:
         made = backups.make(settings, where, verify=verify, progress=show)
@@ -45,7 +45,7 @@ def restore(settings: Settings, file: Path, force: bool) -> None:
     Nothing is touched before all of it was found whole, and nothing that is in use. What is
     restored is compared, row by row, with what was in the ledger when the backup was made.
     """
-    from service import backups
+    from service.operations import backups
 
     with progress("restoring") as show:
         restored = backups.restore(settings, file, force=force, progress=show)

@@ -12,8 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from service.errors import ConfigError, Forbidden
-from service.webhooks import signing
+from service.base.errors import ConfigError, Forbidden
+from service.core.webhooks import signing
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import open_database, progress, with_settings
-from service.config import Settings
 
 if TYPE_CHECKING:
-    from service.labels import Labels
+    from service.judgement.labels import Labels
 
 _SITE = click.argument("slug", metavar="SITE")
 _NUMBER = click.argument("number", metavar="VERSION", type=click.IntRange(min=0))
@@ -37,7 +37,8 @@ def model_list(settings: Settings, slug: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from service import labels, sites, versions
+    from service.core import sites
+    from service.judgement import labels, versions
 
     with open_database(settings).reading() as session:
         site = sites.find(session, slug)
@@ -79,7 +80,8 @@ def model_list(settings: Settings, slug: str, as_json: bool) -> None:
 @with_settings
 def model_show(settings: Settings, slug: str, number: int, as_json: bool) -> None:
     """Show the report of VERSION of SITE's model, and when it has scored."""
-    from service import shadows, sites, versions
+    from service.core import sites
+    from service.judgement import shadows, versions
 
     with open_database(settings).reading() as session:
         site = sites.find(session, slug)
@@ -118,8 +120,9 @@ def model_train(settings: Settings, slug: str) -> None:
     The version is promoted if it is better on decisions it has not seen; it is kept with its
     report either way.
     """
-    from service import labels, learning, sites
-    from service.scoring import Scorer
+    from service.core import sites
+    from service.judgement import labels, learning
+    from service.pure.scoring import Scorer
 
     database = open_database(settings)
     with database.reading() as session:
@@ -146,9 +149,10 @@ def model_evaluate(settings: Settings, slug: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from service import learning, sites
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.judgement import learning
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     with open_database(settings).reading() as session:
         site = sites.find(session, slug)
@@ -181,10 +185,11 @@ def model_promote(settings: Settings, slug: str, number: int) -> None:
 
     Training may promote better ones by itself again, if a rollback had stopped that.
     """
-    from service import budgets, sites, versions
-    from service.changes import OPERATOR
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.judgement import budgets, versions
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     database, scorer = open_database(settings), Scorer(settings.model)
     with database.transaction() as session:
@@ -205,10 +210,11 @@ def model_rollback(settings: Settings, slug: str) -> None:
     Training then promotes nothing by itself, until you promote a version: no machine brings
     back what a person has put away.
     """
-    from service import budgets, sites, versions
-    from service.changes import OPERATOR
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.judgement import budgets, versions
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     database = open_database(settings)
     with database.transaction() as session:
@@ -241,8 +247,9 @@ def model_shadow(settings: Settings, slug: str, number: int | None) -> None:
 
     It decides nothing; `hamgate model show` then says what it would have decided otherwise.
     """
-    from service import sites, versions
-    from service.scoring import Scorer
+    from service.core import sites
+    from service.judgement import versions
+    from service.pure.scoring import Scorer
 
     with open_database(settings).transaction() as session:
         site = sites.find(session, slug)
@@ -265,7 +272,8 @@ def model_release(settings: Settings, slug: str, actor: str) -> None:
     Many labels against the classifier by one actor in one hour are not learnt from until
     somebody else decides the same, or you say so here. `hamgate model list` names the actors.
     """
-    from service import labels, sites
+    from service.core import sites
+    from service.judgement import labels
 
     with open_database(settings).transaction() as session:
         site = sites.find(session, slug)

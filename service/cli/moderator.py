@@ -2,8 +2,8 @@
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import open_database, with_settings
-from service.config import Settings
 
 _EMAIL = click.argument("email")
 _ROLES = ("owner", "moderator", "viewer")
@@ -33,8 +33,8 @@ def moderator_create(settings: Settings, email: str, slug: str, role: str, name:
     A newcomer chooses a name and a password there; it works once, for 7 days. Who has an
     account keeps it, and the link is that of the sign-in page.
     """
-    from service import moderators, sites
-    from service.moderators import Role
+    from service.core import moderators, sites
+    from service.core.moderators import Role
 
     with open_database(settings).transaction() as session:
         site = sites.find(session, slug)
@@ -53,7 +53,7 @@ def moderator_create(settings: Settings, email: str, slug: str, role: str, name:
 @with_settings
 def moderator_list(settings: Settings) -> None:
     """List all moderators: e-mail, name, roles and last sign-in, separated by tabs."""
-    from service import moderators
+    from service.core import moderators
 
     with open_database(settings).reading() as session:
         found = moderators.listing(session)
@@ -74,7 +74,7 @@ def moderator_reset(settings: Settings, email: str) -> None:
 
     It works once, for a day. Until it is used the old password works; then all sessions end.
     """
-    from service import moderators
+    from service.core import moderators
 
     with open_database(settings).transaction() as session:
         token = moderators.reset(session, email)
@@ -92,8 +92,8 @@ def moderator_remove(settings: Settings, email: str, slug: str | None) -> None:
     It counts at once. What they decided stays and still bears their name. The last owner of a
     site cannot go before there is another.
     """
-    from service import moderators, sites
-    from service.changes import OPERATOR
+    from service.core import moderators, sites
+    from service.core.changes import OPERATOR
 
     with open_database(settings).transaction() as session:
         found = moderators.find(session, email)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from service import config, logs
-from service.config import Settings
-from service.errors import ConfigError
+from service.base import config, logs
+from service.base.config import Settings
+from service.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from service.db import Database
+    from service.ledger.db import Database
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,9 +36,9 @@ def open_database(settings: Settings) -> "Database":
         ConfigError: there is none yet, or it is not at this version's revision.
         Unavailable: it cannot be reached.
     """
-    from service import schema
-    from service.db import Database
-    from service.jobs import Doorbell
+    from service.base.jobs import Doorbell
+    from service.ledger.db import Database
+    from service.operations import schema
 
     if settings.embedded_database and not settings.database_file.exists():
         raise ConfigError(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import counted, open_database, progress, with_settings
-from service.config import Settings
 
 _EMAIL = click.option("--email", required=True, metavar="ADDRESS", help="Whose.")
 
@@ -26,8 +26,8 @@ def export(settings: Settings, email: str, output: Path | None) -> None:
     a moderator, the account, its sessions and what was decided. See that you hand it to nobody
     else: an address can be claimed by anybody.
     """
-    from service import persons
-    from service.files import draft
+    from service.base.files import draft
+    from service.operations import persons
 
     database = open_database(settings)
     with database.reading() as session:
@@ -53,7 +53,7 @@ def erase(settings: Settings, email: str, yes: bool) -> None:
     model that they taught are forgotten, and the site is taught anew. A ban on the address
     stays, as a digest. It cannot be undone, and does not reach into backups.
     """
-    from service import persons
+    from service.operations import persons
 
     database = open_database(settings)
     with database.reading() as session:

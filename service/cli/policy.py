@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
+from service.base.config import Settings
+from service.base.errors import ConfigError
 from service.cli.opening import open_database, progress, with_settings
-from service.config import Settings
-from service.errors import ConfigError
 
 if TYPE_CHECKING:
-    from service.backtest import Backtest
-    from service.budgets import Expectation
-    from service.policy import Policy
+    from service.judgement.backtest import Backtest
+    from service.judgement.budgets import Expectation
+    from service.pure.policy import Policy
 
 
 class Share(click.ParamType["float"]):
@@ -98,9 +98,10 @@ def policy() -> None:
 @with_settings
 def policy_show(settings: Settings, slug: str) -> None:
     """Show SITE's policy, the thresholds that follow from it, and the queue to expect."""
-    from service import budgets, sites
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.judgement import budgets
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     database = open_database(settings)
     with database.reading() as session:
@@ -119,9 +120,10 @@ def policy_show(settings: Settings, slug: str) -> None:
 @with_settings
 def policy_set(settings: Settings, /, slug: str, days: int, yes: bool, **values: Any) -> None:
     """Show what a changed policy would do to SITE, ask, and save it."""
-    from service import backtest, budgets, sites
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.judgement import backtest, budgets
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     database, scorer, shelf = open_database(settings), Scorer(settings.model), Shelf()
     with database.reading() as session:
@@ -166,9 +168,10 @@ def policy_backtest(
     Nothing is changed. A version that was taught by some of these comments knows them, so it
     looks better here than it is; `hamgate model evaluate` is fair in that.
     """
-    from service import backtest, sites
-    from service.scoring import Scorer
-    from service.shelf import Shelf
+    from service.core import sites
+    from service.judgement import backtest
+    from service.judgement.shelf import Shelf
+    from service.pure.scoring import Scorer
 
     database = open_database(settings)
     with database.reading() as session:

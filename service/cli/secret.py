@@ -2,8 +2,8 @@
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import with_settings
-from service.config import Settings
 
 
 @click.group(short_help="Change what signs receipts and forms.")
@@ -19,7 +19,7 @@ def secret() -> None:
 @with_settings
 def secret_rotate(settings: Settings) -> None:
     """Make a new secret and keep the old one beside it; servers take it when they start."""
-    from service import secret as keys
+    from service.operations import secret as keys
 
     keys.rotate(settings)
     click.echo("a new secret signs once the servers were restarted; the old one is believed")
@@ -31,7 +31,7 @@ def secret_rotate(settings: Settings) -> None:
 @with_settings
 def secret_forget(settings: Settings, yes: bool) -> None:
     """Forget the secret before the present one; receipts signed by it are void from the restart."""
-    from service import secret as keys
+    from service.operations import secret as keys
 
     if not yes:
         click.confirm("Receipts signed by the old secret become void. Go on?", abort=True, err=True)

@@ -2,8 +2,8 @@
 
 import click
 
-from service.config import SECRETS, VARIABLES, Settings
-from service.values import Limit
+from service.base.config import SECRETS, VARIABLES, Settings
+from service.base.values import Limit
 
 
 @click.command("settings", short_help="List every setting.")

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.base.config import Settings
 from service.cli.opening import open_database, with_settings
-from service.config import Settings
 
 if TYPE_CHECKING:
-    from service.events import EventType
-    from service.models import DeliveryStatus
-    from service.webhooks.endpoints import EndpointView
+    from service.core.webhooks.endpoints import EndpointView
+    from service.ledger.models import DeliveryStatus
+    from service.pure.events import EventType
 
 _SITE = click.argument("slug", metavar="SITE")
 _ENDPOINT = click.argument("endpoint_id", metavar="ENDPOINT")
@@ -24,7 +24,7 @@ class _Type(click.ParamType["EventType"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> "EventType":
-        from service.events import EventType
+        from service.pure.events import EventType
 
         if value not in set(EventType):
             self.fail(f"{value} is no type of event; choose from {', '.join(EventType)}")
@@ -67,9 +67,9 @@ def webhook_create(
     personal: bool,
 ) -> None:
     """Have URL told what happens on SITE; prints its secret, once, alone on standard output."""
-    from service import sites
-    from service.changes import OPERATOR
-    from service.webhooks import addresses, endpoints
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.core.webhooks import addresses, endpoints
 
     with open_database(settings).transaction() as session:
         made, secret = endpoints.create(
@@ -91,8 +91,8 @@ def webhook_create(
 @with_settings
 def webhook_list(settings: Settings, slug: str) -> None:
     """List the endpoints of SITE: id, URL, types of events and state, separated by tabs."""
-    from service import sites
-    from service.webhooks import endpoints
+    from service.core import sites
+    from service.core.webhooks import endpoints
 
     with open_database(settings).reading() as session:
         found = endpoints.listing(session, sites.find(session, slug).id)
@@ -109,8 +109,8 @@ def webhook_list(settings: Settings, slug: str) -> None:
 @with_settings
 def webhook_test(settings: Settings, slug: str, endpoint_id: str) -> None:
     """Send ENDPOINT of SITE an endpoint.tested; `hamgate webhook log` tells what became of it."""
-    from service import sites
-    from service.webhooks import endpoints
+    from service.core import sites
+    from service.core.webhooks import endpoints
 
     with open_database(settings).transaction() as session:
         endpoints.test(session, sites.find(session, slug).id, endpoint_id)
@@ -126,9 +126,9 @@ def webhook_rotate(settings: Settings, slug: str, endpoint_id: str) -> None:
 
     For a day everything is signed with the one before as well.
     """
-    from service import sites
-    from service.changes import OPERATOR
-    from service.webhooks import endpoints
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.core.webhooks import endpoints
 
     with open_database(settings).transaction() as session:
         site = sites.find(session, slug)
@@ -163,9 +163,9 @@ def webhook_disable(settings: Settings, slug: str, endpoint_id: str) -> None:
 @with_settings
 def webhook_delete(settings: Settings, slug: str, endpoint_id: str, yes: bool) -> None:
     """Delete ENDPOINT of SITE with all that waits for it and the log of what was sent."""
-    from service import sites
-    from service.changes import OPERATOR
-    from service.webhooks import endpoints
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.core.webhooks import endpoints
 
     database = open_database(settings)
     with database.reading() as session:
@@ -194,8 +194,8 @@ def webhook_log(
     limit: int,
 ) -> None:
     """List what SITE sent, newest first: id, time, event, URL, state, attempts, why, by tabs."""
-    from service import sites
-    from service.webhooks import log
+    from service.core import sites
+    from service.core.webhooks import log
 
     with open_database(settings).reading() as session:
         found = log.listing(
@@ -239,8 +239,8 @@ def webhook_replay(
 
     DELIVERY is an id, dlv_…, as `hamgate webhook log SITE` shows it.
     """
-    from service import sites
-    from service.webhooks import endpoints, log
+    from service.core import sites
+    from service.core.webhooks import endpoints, log
 
     if bool(delivery_ids) == (since is not None) or (since is None) != (endpoint_id is None):
         raise click.UsageError("name deliveries, or --endpoint and --since")
@@ -293,9 +293,9 @@ def webhook_listen(secret: str, port: int, status: int) -> None:
 
 
 def _switch(settings: Settings, slug: str, endpoint_id: str, *, on: bool) -> None:
-    from service import sites
-    from service.changes import OPERATOR
-    from service.webhooks import addresses, endpoints
+    from service.core import sites
+    from service.core.changes import OPERATOR
+    from service.core.webhooks import addresses, endpoints
 
     with open_database(settings).transaction() as session:
         changed = endpoints.change(

@@ -6,12 +6,12 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import moderators
+from service.base.errors import FieldError, Invalid, RateLimited
+from service.core import moderators
+from service.core.moderators import LEAST_CHARACTERS
 from service.dashboard import forms, session
 from service.dashboard.signing import network
-from service.errors import FieldError, Invalid, RateLimited
-from service.here import here
-from service.moderators import LEAST_CHARACTERS
+from service.serving.here import here
 
 blueprint = Blueprint("account", __name__)
 TEMPLATE = "account.html"

@@ -7,11 +7,11 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import authors, comments
+from service.base.errors import FieldError, Invalid
+from service.core import authors, comments
+from service.core.moderators import Role
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid
-from service.here import here
-from service.moderators import Role
+from service.serving.here import here
 
 blueprint = Blueprint("authors", __name__)
 

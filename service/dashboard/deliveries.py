@@ -8,20 +8,20 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import text
 from service.api import parsing
 from service.api.deliveries import SELECTED_MOST, Id
 from service.api.schemas import Blank, Request
+from service.base.errors import FieldError, Invalid
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.core.webhooks import endpoints, log
+from service.core.webhooks.log import DeliveryView
 from service.dashboard import forms
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid
-from service.events import EventType
-from service.here import here
-from service.models import DeliveryStatus
-from service.moderators import Role
-from service.sites import SiteView
-from service.webhooks import endpoints, log
-from service.webhooks.log import DeliveryView
+from service.ledger.models import DeliveryStatus
+from service.pure import text
+from service.pure.events import EventType
+from service.serving.here import here
 
 blueprint = Blueprint("deliveries", __name__)
 _TEMPLATE = "deliveries.html"

@@ -5,8 +5,8 @@ from typing import Any
 import flask
 from flask import Response
 
-from service import text
-from service.errors import FieldError, Invalid, RateLimited
+from service.base.errors import FieldError, Invalid, RateLimited
+from service.pure import text
 
 _FIELD_MOST = 2000
 

@@ -10,10 +10,10 @@ import gzip
 import flask
 from flask import Blueprint, Response
 
-from service import access
+from service.base.errors import Forbidden, NotFound
 from service.dashboard import session
-from service.errors import Forbidden, NotFound
-from service.here import here
+from service.serving import access
+from service.serving.here import here
 
 FORM_MOST_BYTES = 128 * 1024
 CSRF_FIELD = "csrf_token"

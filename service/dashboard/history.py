@@ -10,13 +10,13 @@ from functools import partial
 import flask
 from flask import Blueprint, Response
 
-from service import audit, moderators
-from service.audit import Entry
+from service.base.errors import NotFound
+from service.core import audit, moderators
+from service.core.audit import Entry
+from service.core.moderators import Role
 from service.dashboard import outcomes
 from service.dashboard.session import require
-from service.errors import NotFound
-from service.here import here
-from service.moderators import Role
+from service.serving.here import here
 
 blueprint = Blueprint("history", __name__)
 

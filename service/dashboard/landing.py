@@ -4,10 +4,10 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import sites
+from service.base.errors import NotFound
+from service.core import sites
 from service.dashboard import session, template
-from service.errors import NotFound
-from service.here import here
+from service.serving.here import here
 
 blueprint = Blueprint("landing", __name__)
 

@@ -7,11 +7,11 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import moderators
+from service.base.errors import Invalid
+from service.core import moderators
+from service.core.moderators import FIRST_OWNER, LEAST_CHARACTERS, Link, Purpose
 from service.dashboard import forms, session
-from service.errors import Invalid
-from service.here import here
-from service.moderators import FIRST_OWNER, LEAST_CHARACTERS, Link, Purpose
+from service.serving.here import here
 
 blueprint = Blueprint("links", __name__)
 

@@ -7,14 +7,16 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import agreement, labels, moderators, previews, second_looks, shadows, versions
+from service.base.errors import NotFound
+from service.core import moderators
+from service.core.moderators import Role
 from service.dashboard import plots
 from service.dashboard.plots import Lines, Stack
 from service.dashboard.session import require
-from service.errors import NotFound
-from service.here import here
-from service.moderators import Role
-from service.versions import VersionView
+from service.judgement import labels, previews, second_looks, shadows, versions
+from service.judgement.versions import VersionView
+from service.pure import agreement
+from service.serving.here import here
 
 blueprint = Blueprint("model", __name__)
 

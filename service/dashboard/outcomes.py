@@ -11,13 +11,13 @@ import flask
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from service import comments, moderation, moderators
+from service.base.errors import HamgateError, Stale
+from service.core import comments, moderation, moderators
+from service.core.moderation import DecisionView
+from service.core.sites import SiteView
 from service.dashboard import refusals
 from service.dashboard.session import own_path
-from service.errors import HamgateError, Stale
-from service.moderation import DecisionView
-from service.policy import Status
-from service.sites import SiteView
+from service.pure.policy import Status
 
 UNDONE = "undone"
 _KNOWN = (Status.APPROVED, Status.SPAM, Status.REJECTED, UNDONE)

@@ -3,13 +3,13 @@
 import flask
 from flask import Blueprint
 
-from service import overview
+from service.core import overview
+from service.core.moderators import Role
 from service.dashboard import plots
 from service.dashboard.session import require
-from service.db import utc_now
-from service.here import here
-from service.moderators import Role
-from service.policy import Status
+from service.ledger.db import utc_now
+from service.pure.policy import Status
+from service.serving.here import here
 
 blueprint = Blueprint("overview", __name__)
 

@@ -6,13 +6,13 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import moderators
+from service.base.errors import FieldError, Invalid
+from service.core import moderators
+from service.core.moderators import Role
+from service.core.sites import SiteView
 from service.dashboard import forms
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid
-from service.here import here
-from service.moderators import Role
-from service.sites import SiteView
+from service.serving.here import here
 
 blueprint = Blueprint("people", __name__)
 _TEMPLATE = "people.html"

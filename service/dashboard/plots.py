@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.policy import Status
+from service.pure.policy import Status
 
 WIDTH, HEIGHT = 600.0, 160.0
 _GAP = 0.12

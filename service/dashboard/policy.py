@@ -7,13 +7,14 @@ from flask import Blueprint
 from pydantic import ValidationError
 from werkzeug.wrappers import Response
 
-from service import previews, sites
+from service.base.errors import FieldError, Invalid
+from service.core import sites
+from service.core.moderators import Role
 from service.dashboard import forms
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid
-from service.here import here
-from service.moderators import Role
-from service.policy import Policy, ProofOfWork
+from service.judgement import previews
+from service.pure.policy import Policy, ProofOfWork
+from service.serving.here import here
 
 blueprint = Blueprint("policy", __name__)
 _TEMPLATE = "policy.html"

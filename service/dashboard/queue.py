@@ -11,16 +11,17 @@ from flask import Blueprint
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from service import authors, comments, moderation, moderators, objections, queue, second_looks
+from service.base.errors import FieldError, Invalid, NotFound
+from service.core import authors, comments, moderation, moderators, objections, queue
+from service.core.moderation import BULK_MOST, Ballot
+from service.core.moderators import Person, Role, presence
+from service.core.sites import SiteView
 from service.dashboard import outcomes, showing
 from service.dashboard.session import require
-from service.db import new_id
-from service.errors import FieldError, Invalid, NotFound
-from service.here import here
-from service.moderation import BULK_MOST, Ballot
-from service.moderators import Person, Role, presence
-from service.policy import Status
-from service.sites import SiteView
+from service.judgement import second_looks
+from service.ledger.db import new_id
+from service.pure.policy import Status
+from service.serving.here import here
 
 blueprint = Blueprint("queue", __name__)
 blueprint.add_app_template_filter(showing.text, "shown")

@@ -1,6 +1,6 @@
 """Errors as pages for people; scripts that ask for JSON get the same as programs.
 
-The one rule: which error has which status is said in `service.problems` alone.
+The one rule: which error has which status is said in `service.serving.problems` alone.
 """
 
 import flask
@@ -8,9 +8,9 @@ from flask import Blueprint
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from service import problems
+from service.base.errors import HamgateError, Invalid, Unauthenticated
 from service.dashboard import session
-from service.errors import HamgateError, Invalid, Unauthenticated
+from service.serving import problems
 
 _KEPT = ("Retry-After", "Allow")
 

@@ -8,16 +8,17 @@ import flask
 from flask import Blueprint, Response
 from werkzeug.wrappers import Response as AnyResponse
 
-from service import filters as saved
-from service import search, terms, text
+from service.base.errors import FieldError, Invalid, NotFound
+from service.core import filters as saved
+from service.core import search
+from service.core.moderators import Role
+from service.core.search import Filters
+from service.core.sites import SiteView
 from service.dashboard import forms
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid, NotFound
-from service.here import here
-from service.moderators import Role
-from service.policy import RULES, Status
-from service.search import Filters
-from service.sites import SiteView
+from service.pure import terms, text
+from service.pure.policy import RULES, Status
+from service.serving.here import here
 
 blueprint = Blueprint("search", __name__)
 _TEMPLATE = "search.html"

@@ -7,15 +7,16 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import queue, second_looks
+from service.base.errors import FieldError, Invalid
+from service.core import queue
+from service.core.moderators import Role
+from service.core.queue import Waiting
 from service.dashboard import forms
 from service.dashboard.session import require
-from service.errors import FieldError, Invalid
-from service.here import here
-from service.moderators import Role
-from service.policy import Status
-from service.queue import Waiting
-from service.second_looks import Question
+from service.judgement import second_looks
+from service.judgement.second_looks import Question
+from service.pure.policy import Status
+from service.serving.here import here
 
 blueprint = Blueprint("second_looks", __name__)
 

@@ -10,11 +10,11 @@ from typing import cast
 import flask
 from werkzeug.wrappers import Response
 
-from service import moderators, sites
-from service.errors import Forbidden, NotFound, Unauthenticated
-from service.here import here
-from service.moderators import Person, Role, fold
-from service.sites import SiteView
+from service.base.errors import Forbidden, NotFound, Unauthenticated
+from service.core import moderators, sites
+from service.core.moderators import Person, Role, fold
+from service.core.sites import SiteView
+from service.serving.here import here
 
 _COOKIE_SECONDS = 90 * 86400
 _CSRF, _DEVICE = "hamgate csrf", "hamgate device"

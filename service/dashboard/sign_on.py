@@ -16,10 +16,7 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import moderators
-from service.dashboard import account, forms, session, signing
-from service.db import utc_now
-from service.errors import (
+from service.base.errors import (
     FieldError,
     HamgateError,
     Invalid,
@@ -28,11 +25,14 @@ from service.errors import (
     RateLimited,
     Unauthenticated,
 )
-from service.here import here
-from service.moderators import Claimed, Person, Way
+from service.core import moderators
+from service.core.moderators import Claimed, Person, Way
+from service.dashboard import account, forms, session, signing
+from service.ledger.db import utc_now
+from service.serving.here import here
 
 if TYPE_CHECKING:
-    from service.openid import Provider
+    from service.core.openid import Provider
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("sign_on", __name__)

@@ -4,10 +4,11 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import access, moderators
+from service.base.errors import FieldError, Invalid, RateLimited, Unauthenticated
+from service.core import moderators
 from service.dashboard import forms, session
-from service.errors import FieldError, Invalid, RateLimited, Unauthenticated
-from service.here import here
+from service.serving import access
+from service.serving.here import here
 
 blueprint = Blueprint("signing", __name__)
 

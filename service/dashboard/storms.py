@@ -4,13 +4,13 @@ import flask
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from service import queue, storms
+from service.core import queue, storms
+from service.core.moderators import Role
+from service.core.storms import Evidence
 from service.dashboard.session import own_path, require
-from service.db import utc_now
-from service.here import here
-from service.moderators import Role
-from service.policy import storm as rule
-from service.storms import Evidence
+from service.ledger.db import utc_now
+from service.pure.policy import storm as rule
+from service.serving.here import here
 
 blueprint = Blueprint("storms", __name__)
 

@@ -11,14 +11,14 @@ import flask
 from flask import Blueprint
 from markupsafe import Markup
 
-from service import storms
+from service.base.errors import Unavailable
+from service.core import storms
+from service.core.moderators import Role
+from service.core.storms import StormView
+from service.core.webhooks import endpoints
+from service.core.webhooks.endpoints import EndpointView
 from service.dashboard import guard, session
-from service.errors import Unavailable
-from service.here import here
-from service.moderators import Role
-from service.storms import StormView
-from service.webhooks import endpoints
-from service.webhooks.endpoints import EndpointView
+from service.serving.here import here
 
 _STATIC = Path(__file__).parent / "static"
 

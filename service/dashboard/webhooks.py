@@ -7,17 +7,17 @@ from flask import Blueprint
 from pydantic import ValidationError
 from werkzeug.wrappers import Response
 
-from service import problems
 from service.api.endpoints import NewEndpoint
+from service.base.errors import Forbidden, Invalid
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.core.webhooks import addresses, endpoints, log
+from service.core.webhooks.endpoints import EndpointView
 from service.dashboard import deliveries, forms
 from service.dashboard.session import require
-from service.errors import Forbidden, Invalid
-from service.events import MEANINGS, EventType
-from service.here import here
-from service.moderators import Role
-from service.sites import SiteView
-from service.webhooks import addresses, endpoints, log
-from service.webhooks.endpoints import EndpointView
+from service.pure.events import MEANINGS, EventType
+from service.serving import problems
+from service.serving.here import here
 
 blueprint = Blueprint("webhooks", __name__)
 blueprint.register_blueprint(deliveries.blueprint)

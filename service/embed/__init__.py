@@ -13,7 +13,7 @@ from flask import Response
 from service.embed import confirming, feeds, frame, own, thread
 from service.embed.assets import Asset, Bundle
 from service.embed.words import EXTENSION, bundle
-from service.here import here
+from service.serving.here import here
 
 DEMO = "demo"
 _SOON_SECONDS = 300

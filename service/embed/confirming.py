@@ -9,14 +9,15 @@ from typing import Any
 import flask
 from flask import Blueprint, Response
 
-from service import confirmations, letters, seals
-from service.confirmations import Confirmed
-from service.db import utc_now
+from service.base.errors import NotFound
+from service.core import confirmations
+from service.core.confirmations import Confirmed
+from service.core.sites import SiteView
 from service.embed import frame, words
-from service.errors import NotFound
-from service.here import here
-from service.letters import Words
-from service.sites import SiteView
+from service.ledger.db import utc_now
+from service.pure import letters, seals
+from service.pure.letters import Words
+from service.serving.here import here
 
 blueprint = Blueprint("confirming", __name__)
 

@@ -11,11 +11,12 @@ import flask
 from flask import Blueprint, Response
 from pydantic import Field
 
-from service import markdown, reading
 from service.api import parsing
 from service.api.schemas import Blank, PageUrl, Request
+from service.core import reading
 from service.embed import frame
-from service.here import here
+from service.pure import markdown
+from service.serving.here import here
 
 blueprint = Blueprint("feeds", __name__)
 

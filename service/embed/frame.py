@@ -11,11 +11,11 @@ import flask
 from flask import Blueprint, Response
 from werkzeug.exceptions import HTTPException
 
-from service import access, problems
+from service.base.errors import HamgateError, Invalid, NotFound, RateLimited
 from service.embed import words
 from service.embed.words import Words
-from service.errors import HamgateError, Invalid, NotFound, RateLimited
-from service.here import here
+from service.serving import access, problems
+from service.serving.here import here
 
 _FORM_MOST_BYTES = 64 * 1024
 _HEADERS = {

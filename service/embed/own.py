@@ -10,14 +10,10 @@ from flask import Blueprint, Response
 from markupsafe import Markup
 from pydantic import BaseModel, ValidationError
 
-from service import authoring, confirmations, markdown, objections, problems
 from service.api import submitting
 from service.api.objections import Objection
 from service.api.thread import Draft
-from service.comments import CommentView
-from service.db import utc_now
-from service.embed import frame, words
-from service.errors import (
+from service.base.errors import (
     FieldError,
     Forbidden,
     HamgateError,
@@ -26,9 +22,15 @@ from service.errors import (
     RateLimited,
     Stale,
 )
-from service.here import here
-from service.moderation import DecisionView
-from service.policy import Status
+from service.core import authoring, confirmations, objections
+from service.core.comments import CommentView
+from service.core.moderation import DecisionView
+from service.embed import frame, words
+from service.ledger.db import utc_now
+from service.pure import markdown
+from service.pure.policy import Status
+from service.serving import problems
+from service.serving.here import here
 
 blueprint = Blueprint("own", __name__)
 

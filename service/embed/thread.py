@@ -13,18 +13,20 @@ from flask import Blueprint, Response
 from markupsafe import Markup
 from pydantic import Field, ValidationError
 
-from service import markdown, objections, problems, reading
-from service.access import Caller
 from service.api import challenges, parsing, schemas, submitting
 from service.api.objections import Objection
 from service.api.schemas import Blank, Line
 from service.api.thread import ThreadQuery
-from service.challenges import unsolved
+from service.base.errors import HamgateError, Invalid, NotFound, RateLimited, Unavailable
+from service.core import objections, reading
+from service.core.reading import Mark, Order
+from service.core.sites import SiteView
 from service.embed import frame, words
-from service.errors import HamgateError, Invalid, NotFound, RateLimited, Unavailable
-from service.here import here
-from service.reading import Mark, Order
-from service.sites import SiteView
+from service.pure import markdown
+from service.serving import problems
+from service.serving.access import Caller
+from service.serving.challenges import unsolved
+from service.serving.here import here
 
 blueprint = Blueprint("thread", __name__)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from service import moderators, sites
-from service.db import Database
-from service.jobs import Doorbell
-from service.models import CAMPAIGNS, COMMENTS, THREADS
-from service.moderators import Role
-from service.policy import Status
+from service.base.jobs import Doorbell
+from service.core import moderators, sites
+from service.core.moderators import Role
+from service.ledger.db import Database
+from service.ledger.models import CAMPAIGNS, COMMENTS, THREADS
+from service.pure.policy import Status
 from tests.bench import texts
 from tests.bench.servers import SITE, DatabaseKind, Installation
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from service import config, logs
-from service.db import Database
-from service.jobs import Doorbell
-from service.models import COMMENTS
-from service.scoring import Content, Scorer
-from service.supervision import settle
+from service.base import config, logs
+from service.base.jobs import Doorbell
+from service.base.supervision import settle
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS
+from service.pure.scoring import Content, Scorer
 from tests.bench.child import answer
 from workers import classification
 

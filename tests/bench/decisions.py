@@ -12,9 +12,9 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from service import comments, sites
-from service.db import Database
-from service.jobs import Doorbell
+from service.base.jobs import Doorbell
+from service.core import comments, sites
+from service.ledger.db import Database
 from tests.bench import accounting, texts
 from tests.bench.child import Child
 from tests.bench.servers import SITE, DatabaseKind, Installation, Stage

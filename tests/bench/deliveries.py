@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from service import sites
-from service.db import Database
-from service.events import EventType
-from service.jobs import Doorbell
+from service.base.jobs import Doorbell
+from service.core import sites
+from service.ledger.db import Database
+from service.pure.events import EventType
 from tests.bench import accounting, decisions
 from tests.bench.load import Generator
 from tests.bench.servers import SITE, DatabaseKind, Installation, Stage

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from service.models import COMMENTS, DECISIONS
+from service.ledger.models import COMMENTS, DECISIONS
 from tests.bench import accounting
 from tests.bench.load import Generator, Load, Target
 from tests.bench.servers import DatabaseKind, Installation, Stage

@@ -17,12 +17,12 @@ import psycopg
 from psycopg.types.json import Json
 from sqlalchemy import event
 
-from service import comments, moderation, queue, reading, sites
-from service.db import Database
-from service.jobs import Doorbell
-from service.moderation import Ballot
-from service.policy import Status
-from service.reading import Order
+from service.base.jobs import Doorbell
+from service.core import comments, moderation, queue, reading, sites
+from service.core.moderation import Ballot
+from service.core.reading import Order
+from service.ledger.db import Database
+from service.pure.policy import Status
 from tests.bench import dashboard, texts
 from tests.bench.servers import SITE, Installation, Stage
 

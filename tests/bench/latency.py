@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 
-from service.models import COMMENTS, DECISIONS
+from service.ledger.models import COMMENTS, DECISIONS
 from tests.bench.load import Generator
 from tests.bench.servers import DatabaseKind, Installation, Stage
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import func, select
 
-from service.models import COMMENTS
+from service.ledger.models import COMMENTS
 from tests.bench.load import Generator, Load
 from tests.bench.servers import DatabaseKind, Stage
 

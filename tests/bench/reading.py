@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from service import comments, moderation, sites
-from service.db import Database
-from service.jobs import Doorbell
-from service.moderation import Ballot
-from service.policy import Status
+from service.base.jobs import Doorbell
+from service.core import comments, moderation, sites
+from service.core.moderation import Ballot
+from service.ledger.db import Database
+from service.pure.policy import Status
 from tests.bench import texts
 from tests.bench.intake import loaded
 from tests.bench.load import Target

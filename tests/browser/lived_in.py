@@ -8,30 +8,21 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
-from service import (
-    comments,
-    learning,
-    moderation,
-    moderators,
-    objections,
-    queue,
-    second_looks,
-    sites,
-    storms,
-)
-from service.config import Settings
-from service.db import Database, utc_now
-from service.events import EventType
-from service.jobs import Job
-from service.models import COMMENTS, DECISIONS, DELIVERIES
-from service.moderation import Ballot
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.sites import SiteView
-from service.storms import Evidence
-from service.webhooks import deliveries, endpoints, outbox
-from service.webhooks.deliveries import Outcome
+from service.base.config import Settings
+from service.base.jobs import Job
+from service.core import comments, moderation, moderators, objections, queue, sites, storms
+from service.core.moderation import Ballot
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.core.storms import Evidence
+from service.core.webhooks import deliveries, endpoints, outbox
+from service.core.webhooks.deliveries import Outcome
+from service.judgement import learning, second_looks
+from service.ledger.db import Database, utc_now
+from service.ledger.models import COMMENTS, DECISIONS, DELIVERIES
+from service.pure.events import EventType
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.cast import make_submission, wait_until
 
 SLUG = "allotment"

@@ -7,9 +7,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-from service import schema, sites
-from service.config import Settings
-from service.policy import Policy, Status
+from service.base.config import Settings
+from service.core import sites
+from service.operations import schema
+from service.pure.policy import Policy, Status
 from tests.browser.visiting import Visitor, World, serving
 from tests.cast import decide, decisions_by_comment, make_site, open_ledger, wait_until
 from tests.conftest import Valkey

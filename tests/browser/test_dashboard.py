@@ -8,11 +8,11 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 from sqlalchemy import update
 
-from service import comments, queue, sites
-from service.db import new_id, utc_now
-from service.jobs import Job
-from service.models import Decision
-from service.policy import Policy, Status
+from service.base.jobs import Job
+from service.core import comments, queue, sites
+from service.ledger.db import new_id, utc_now
+from service.ledger.models import Decision
+from service.pure.policy import Policy, Status
 from tests.browser.conftest import Dashboard, Watched
 from tests.cast import SPAM, decide, make_comments, odd_talk, status_of, wait_until
 

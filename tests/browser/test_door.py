@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from service import moderators
-from service.changes import OPERATOR
-from service.moderators import Role
+from service.core import moderators
+from service.core.changes import OPERATOR
+from service.core.moderators import Role
 from tests.browser.conftest import PASSWORD, SCHEMES, Dashboard, Scheme, Watched
 
 pytestmark = pytest.mark.process

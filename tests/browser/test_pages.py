@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service import queue, search
-from service.search import Filters
-from service.sites import SiteView
-from service.webhooks import endpoints, log
+from service.core import queue, search
+from service.core.search import Filters
+from service.core.sites import SiteView
+from service.core.webhooks import endpoints, log
 from tests.browser.conftest import SCHEMES, Dashboard, Watched
 
 pytestmark = pytest.mark.process

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from service import moderators, schema
-from service.config import Settings
-from service.db import Database
-from service.moderators import Role
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import moderators
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.operations import schema
 from tests.browser.conftest import SCHEMES, Scheme, Watched
 from tests.browsing import PASSWORD, make_moderator
 from tests.cast import make_site, open_ledger

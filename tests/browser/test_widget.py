@@ -14,13 +14,14 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import update
 
-from service import comments, moderators, objections, schema, sites
-from service.comments import Accepted
-from service.config import Settings
-from service.models import COMMENTS, THREADS
-from service.moderators import Role
-from service.policy import Policy, ProofOfWork, Status
-from service.search import PAGE as SEARCH_PAGE
+from service.base.config import Settings
+from service.core import comments, moderators, objections, sites
+from service.core.comments import Accepted
+from service.core.moderators import Role
+from service.core.search import PAGE as SEARCH_PAGE
+from service.ledger.models import COMMENTS, THREADS
+from service.operations import schema
+from service.pure.policy import Policy, ProofOfWork, Status
 from tests.browser.hostile import CORPUS
 from tests.browser.visiting import Visitor, World, serving
 from tests.cast import HAM, decide, make_site, make_submission, open_ledger

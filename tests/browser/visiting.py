@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import BrowserContext, Locator, expect
 
-from service import comments
-from service.db import Database
-from service.policy import Status
-from service.sites import SiteView
+from service.core import comments
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.pure.policy import Status
 from tests.browser.accessibility import assert_accessible
 from tests.cast import decide, make_comment
 from tests.system import System

@@ -15,8 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from service import comments, jobs, judging, moderation, scoring
-from service.webhooks import deliveries
+from service.base import jobs
+from service.core import comments, moderation
+from service.core.webhooks import deliveries
+from service.judgement import judging
+from service.pure import scoring
 
 POISON = "this kills whoever reads it"
 ARMED = "CHAOS_POINTS"

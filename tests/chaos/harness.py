@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from service.policy import Status
+from service.pure.policy import Status
 from tests.cast import HAM, ORIGIN, PAGE, SPAM
 from tests.chaos.doomed import ARMED, POISON
 from tests.chaos.invariants import Seen

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
-from service.db import Database
-from service.models import (
+from service.ledger.db import Database
+from service.ledger.models import (
     ATTEMPTS,
     COMMENTS,
     DECISIONS,
@@ -16,7 +16,7 @@ from service.models import (
     POLICY_ACTOR,
     DeliveryStatus,
 )
-from service.policy import Status
+from service.pure.policy import Status
 from tests.chaos.doomed import POISON
 
 ENDED = (DeliveryStatus.DELIVERED, DeliveryStatus.DEAD, DeliveryStatus.RECALLED)

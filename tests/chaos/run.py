@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from service import schema, sites
-from service.config import from_environ
-from service.db import Database
-from service.policy import Policy
+from service.base.config import from_environ
+from service.core import sites
+from service.ledger.db import Database
+from service.operations import schema
+from service.pure.policy import Policy
 from tests.cast import PAGE, make_endpoint, make_key, make_site, open_ledger
 from tests.chaos import invariants
 from tests.chaos.faults import Faults

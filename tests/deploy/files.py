@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from service import config
+from service.base import config
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from service import config
+from service.base import config
 from tests.cast import open_ledger
 from workers import classification
 

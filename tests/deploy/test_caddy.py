@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import trustme
 
-from service import config, schema
+from service.base import config
+from service.operations import schema
 from tests.cast import make_body, make_site, open_ledger, wait_until
 from tests.conftest import Valkey
 from tests.deploy.files import DEPLOY, run, tool

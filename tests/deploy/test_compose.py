@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service import config
+from service.base import config
 from tests.deploy.files import DEPLOY, VARIABLES, load_yaml, run
 
 FOLDER = DEPLOY / "compose"

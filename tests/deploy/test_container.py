@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service import config, schema
+from service.base import config
+from service.operations import schema
 from tests.cast import HAM, decisions_by_comment, make_comment, make_site, open_ledger, wait_until
 from tests.deploy import machine
 from tests.deploy.network import HUB_ADDRESS, Network

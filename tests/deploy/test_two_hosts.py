@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from service import config, schema
-from service.db import Database
-from service.sites import SiteView
+from service.base import config
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.operations import schema
 from tests.cast import (
     HAM,
     decisions_by_comment,

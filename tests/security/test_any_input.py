@@ -19,9 +19,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from service import logs
 from service.api import parsing, schemas
-from service.errors import HamgateError
+from service.base import logs
+from service.base.errors import HamgateError
 
 _TEXT = st.text(st.characters(codec=None), max_size=20)
 _FINITE = st.floats(allow_nan=False, allow_infinity=False)

@@ -22,29 +22,29 @@ RAW_HTML = {
 # SQL that is put together, and of what: names and numbers of ours, never of a stranger. What
 # psycopg composes of `sql.Identifier` needs no reason.
 SQL_OF_PIECES = {
-    "service/db.py": "pragmas, constants",
-    "service/persons/scrubbing.py": "names of tables, constants",
-    "service/schema.py": "names of tables and numbers, constants",
+    "service/ledger/db.py": "pragmas, constants",
+    "service/operations/persons/scrubbing.py": "names of tables, constants",
+    "service/operations/schema.py": "names of tables and numbers, constants",
 }
 # Who draws lots that nobody gains anything by guessing; keys and tokens come from `secrets`.
 PLAIN_CHANCE = {
     "classifier/dice.py": "the same shuffles on every machine, from a seed",
-    "service/db.py": "ids, which are told to everybody: keys and receipts guard what they lead to",
-    "service/webhooks/deliveries.py": "the jitter of a retry",
+    "service/ledger/db.py": "ids, told to everybody: keys and receipts guard what they lead to",
+    "service/core/webhooks/deliveries.py": "the jitter of a retry",
     "workers/classification.py": "whether new comments or tried ones are claimed first",
 }
 # Who opens connections at all, and whither. HTTP clients have a contract of their own.
 CONNECTS = {
-    "service/bodies.py": "opens none: waits for what a client sends",
-    "service/connections.py": "opens none: looks at those of clients",
+    "service/serving/bodies.py": "opens none: waits for what a client sends",
+    "service/serving/connections.py": "opens none: looks at those of clients",
     "service/front.py": "opens none: answers those of clients",
-    "service/gate.py": "opens none: has clients wait",
-    "service/grouping.py": "opens none: tells who waits for a group",
-    "service/logs.py": "opens none: writes lines when a loop has been once round",
-    "service/loopback.py": "this installation's own server",
-    "service/mail.py": "the operator's mail server",
-    "service/openid.py": "the operator's OpenID provider",
-    "service/up.py": "looks which ports of this machine are free",
+    "service/serving/gate.py": "opens none: has clients wait",
+    "service/base/grouping.py": "opens none: tells who waits for a group",
+    "service/base/logs.py": "opens none: writes lines when a loop has been once round",
+    "service/base/loopback.py": "this installation's own server",
+    "service/base/mail.py": "the operator's mail server",
+    "service/core/openid.py": "the operator's OpenID provider",
+    "service/operations/up.py": "looks which ports of this machine are free",
     "workers/delivery.py": "by `workers.outbound`",
     "workers/outbound/__init__.py": "webhooks, past the guard",
     "workers/outbound/network.py": "webhooks: the guard",
@@ -52,8 +52,8 @@ CONNECTS = {
 # What is compared as any text is, though its name sounds like a secret's.
 COMPARED = {
     "classifier/store.py": "the SHA-256 of a file, which is beside it for everybody to read",
-    "service/backups/__init__.py": "marks of two secrets of the operator, for the operator",
-    "service/comments.py": "the digest of a request's body, which its sender knows",
+    "service/operations/backups/__init__.py": "marks of two secrets of the operator, for them",
+    "service/core/comments.py": "the digest of a request's body, which its sender knows",
 }
 _SOUNDS_SECRET = re.compile(r"(?:^|_)(?:secret|token|mac|digest|signature|password|receipt|state)$")
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "marshal", "shelve", "telnetlib", "ftplib", "xmlrpc"}

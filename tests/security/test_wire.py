@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from service import config
+from service.base import config
 from tests.cast import ORIGIN, make_body, make_site, open_ledger, wait_until
 from tests.conftest import Valkey, ledgers
 from tests.system import System
 
 pytestmark = pytest.mark.process
 
-# The server gives headers ten seconds (`service.web`), and bodies as many (`service.bodies`); a
+# The server gives headers ten seconds (`service.web`), and bodies as many (`serving.bodies`); a
 # busy machine may need longer.
 _GENEROUS_SECONDS = 40.0
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from service import cli, schema
-from service.config import Settings
+from service import cli
+from service.base.config import Settings
+from service.operations import schema
 
 
 @dataclass

@@ -4,13 +4,13 @@ import flask
 import pytest
 from werkzeug.test import TestResponse
 
-from service import sites
-from service.db import new_id
-from service.events import EventType
-from service.policy import Status
-from service.sites import Scope
-from service.webhooks import deliveries, endpoints
-from service.webhooks.deliveries import Outcome
+from service.core import sites
+from service.core.sites import Scope
+from service.core.webhooks import deliveries, endpoints
+from service.core.webhooks.deliveries import Outcome
+from service.ledger.db import new_id
+from service.pure.events import EventType
+from service.pure.policy import Status
 from tests.cast import (
     ORIGIN,
     PAGE,

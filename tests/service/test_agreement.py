@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from service import agreement
+from service.pure import agreement
 
 ANSWERS = ("approved", "rejected", "spam")
 

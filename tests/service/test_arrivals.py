@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select, update
 from werkzeug.test import Client, TestResponse
 
-from service import access
-from service.challenges import unsolved
-from service.db import Database, utc_now
-from service.models import COMMENTS, THREADS
-from service.sites import Scope, SiteView
+from service.core.sites import Scope, SiteView
+from service.ledger.db import Database, utc_now
+from service.ledger.models import COMMENTS, THREADS
+from service.serving import access
+from service.serving.challenges import unsolved
 from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, wait_until
 from tests.conftest import Valkey, database_of
 from tests.fronted import client_of

@@ -10,14 +10,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from classifier.structure import FACTS
-from service import audit, moderation, moderators, sites, versions
-from service.changes import OPERATOR
-from service.config import Settings
-from service.db import Database, utc_now
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer, Tuning
-from service.sites import Scope, SiteView
+from service.base.config import Settings
+from service.core import audit, moderation, moderators, sites
+from service.core.changes import OPERATOR
+from service.core.moderators import Role
+from service.core.sites import Scope, SiteView
+from service.judgement import versions
+from service.ledger.db import Database, utc_now
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer, Tuning
 from tests.cast import HAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 

@@ -8,15 +8,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from service import comments, moderation
-from service.config import Settings
-from service.db import Database, utc_now
-from service.errors import Stale
-from service.models import COMMENTS
-from service.moderation import Ballot
-from service.policy import Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import Stale
+from service.core import comments, moderation
+from service.core.moderation import Ballot
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
+from service.ledger.models import COMMENTS
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import (
     HAM,
     ORIGIN,

@@ -6,14 +6,14 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from service import authors, sites
-from service.config import Settings
-from service.db import Database, utc_now
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.seals import Seals
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import authors, sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
+from service.pure.seals import Seals
 from tests.browsing import Browser, make_moderator
 from tests.cast import (
     HAM,

@@ -13,13 +13,14 @@ import psycopg
 import pytest
 from sqlalchemy import func, select
 
-from service import backups, sites
-from service.backups import BadArchive, InUse, NotEmpty, archive, postgres, rows
-from service.config import Settings
-from service.db import Database
-from service.errors import ConfigError
-from service.models import COMMENTS
-from service.policy import Status
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.core import sites
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS
+from service.operations import backups
+from service.operations.backups import BadArchive, InUse, NotEmpty, archive, postgres, rows
+from service.pure.policy import Status
 from tests.cast import HAM, decide, make_comment, make_site, open_ledger
 from tests.service.conftest import Ended
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from service import budgets, judging
-from service.config import Settings
-from service.db import Database
-from service.policy import Policy, Status
-from service.scoring import Budget, Scorer, Thresholds
-from service.shelf import Shelf
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core.sites import SiteView
+from service.judgement import budgets, judging
+from service.judgement.shelf import Shelf
+from service.ledger.db import Database
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Budget, Scorer, Thresholds
 from tests.cast import SPAM, decide, make_comments, make_site, odd_talk, status_of
 from workers import classification
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
-from service.bulk import any_of, inserting, updating
-from service.db import Database
-from service.models import BANDS, CAMPAIGNS, DECISIONS, ENTRIES, Decision
+from service.ledger.bulk import any_of, inserting, updating
+from service.ledger.db import Database
+from service.ledger.models import BANDS, CAMPAIGNS, DECISIONS, ENTRIES, Decision
 from tests.cast import make_comment, make_site
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)

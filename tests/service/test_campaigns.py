@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from service import campaigns, moderation
-from service.config import Settings
-from service.db import Database
-from service.errors import Stale
-from service.models import BANDS, CAMPAIGNS, POLICY_ACTOR, Comment
-from service.moderation import Ballot
-from service.policy import Status
-from service.scoring import Scorer
+from service.base.config import Settings
+from service.base.errors import Stale
+from service.core import campaigns, moderation
+from service.core.moderation import Ballot
+from service.ledger.db import Database
+from service.ledger.models import BANDS, CAMPAIGNS, POLICY_ACTOR, Comment
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 

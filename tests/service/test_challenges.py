@@ -13,13 +13,13 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import sites, storms
-from service.challenges import LASTS, Challenges, Shown, unsolved
-from service.config import Settings
-from service.db import Database, utc_now
-from service.jobs import Doorbell
-from service.policy import Challenge, Policy, ProofOfWork, Signals, decide
-from service.scoring import Scorer
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.core import sites, storms
+from service.ledger.db import Database, utc_now
+from service.pure.policy import Challenge, Policy, ProofOfWork, Signals, decide
+from service.pure.scoring import Scorer
+from service.serving.challenges import LASTS, Challenges, Shown, unsolved
 from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, post
 from tests.conftest import Door, Valkey, database_of
 from workers import classification

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from service import cli, sites
-from service.config import VARIABLES, Settings
-from service.sites import Scope
+from service import cli
+from service.base.config import VARIABLES, Settings
+from service.core import sites
+from service.core.sites import Scope
 from tests.cast import make_key, make_site, open_ledger
 from tests.service.conftest import Ended
 from tests.system import free_port

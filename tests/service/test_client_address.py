@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.access import client_address, limit_subject
+from service.serving.access import client_address, limit_subject
 from tests.cast import make_body, make_site, post
 from tests.conftest import database_of
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Column, select
 
-from service.db import Database, db_now
-from service.models import ATTEMPTS, COMMENTS
+from service.ledger.db import Database, db_now
+from service.ledger.models import ATTEMPTS, COMMENTS
 
 
 @pytest.mark.parametrize("column", [COMMENTS.c.classify_at, ATTEMPTS.c.started_at], ids=str)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service import config
-from service.config import Settings
-from service.errors import ConfigError
-from service.values import Limit
+from service.base import config
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.base.values import Limit
 
 
 def faults(environ: dict[str, str]) -> str:

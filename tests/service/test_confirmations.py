@@ -13,16 +13,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from service import authors, comments, confirmations, forgetting, sites
-from service.config import Settings
-from service.confirmations import rows
-from service.db import Database, utc_now
-from service.errors import Forbidden
-from service.models import COMMENTS, CONFIRMATIONS, SILENCED_MAILBOXES, VERIFIED_AUTHORS
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.seals import CONFIRM, SILENCE, Seals
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import Forbidden
+from service.core import authors, comments, confirmations, forgetting, sites
+from service.core.confirmations import rows
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
+from service.ledger.models import COMMENTS, CONFIRMATIONS, SILENCED_MAILBOXES, VERIFIED_AUTHORS
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
+from service.pure.seals import CONFIRM, SILENCE, Seals
 from tests.cast import (
     HAM,
     ORIGIN,

@@ -3,7 +3,7 @@
 import pytest
 from werkzeug.test import TestResponse
 
-from service.sites import create
+from service.core.sites import create
 from tests.cast import ORIGIN, bearer, json_of, make_body
 from tests.conftest import Door
 

@@ -9,14 +9,14 @@ import flask
 import pytest
 from sqlalchemy import Connection, event
 
-from service import objections, queue, sites
-from service.config import Settings
-from service.db import Database
-from service.models import COMMENTS
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import objections, queue, sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import decide, make_comments, make_site, odd_talk
 from tests.conftest import database_of

@@ -8,13 +8,13 @@ import flask
 import pytest
 from sqlalchemy import update
 
-from service import moderators
-from service.changes import OPERATOR
-from service.db import Database, utc_now
-from service.errors import NotFound
-from service.moderators import FIRST_OWNER, Role
-from service.moderators.tables import OneTimeLink, SignedIn
-from service.sites import SiteView
+from service.base.errors import NotFound
+from service.core import moderators
+from service.core.changes import OPERATOR
+from service.core.moderators import FIRST_OWNER, Role
+from service.core.moderators.tables import OneTimeLink, SignedIn
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
 from tests.browsing import PASSWORD, Browser, make_moderator
 from tests.cast import make_site
 from tests.conftest import Door, database_of

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service import moderation
-from service.config import Settings
-from service.models import POLICY_ACTOR
-from service.moderation import Ballot
-from service.policy import Status
-from service.scoring import Scorer
+from service.base.config import Settings
+from service.core import moderation
+from service.core.moderation import Ballot
+from service.ledger.models import POLICY_ACTOR
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import (
     ORIGIN,
     bearer,

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
-from service import audit, moderation, sites
-from service.db import Database, new_id, utc_now
-from service.errors import Forbidden, Invalid, NotFound
-from service.events import EventType
-from service.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
-from service.policy import Policy, Status
-from service.sites import SiteView
-from service.webhooks import deliveries, endpoints, log, signing
-from service.webhooks.deliveries import Claim, Outcome
-from service.webhooks.schedule import ATTEMPTS_MOST, PAUSES_SECONDS
+from service.base.errors import Forbidden, Invalid, NotFound
+from service.core import audit, moderation, sites
+from service.core.sites import SiteView
+from service.core.webhooks import deliveries, endpoints, log, signing
+from service.core.webhooks.deliveries import Claim, Outcome
+from service.core.webhooks.schedule import ATTEMPTS_MOST, PAUSES_SECONDS
+from service.ledger.db import Database, new_id, utc_now
+from service.ledger.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
+from service.pure.events import EventType
+from service.pure.policy import Policy, Status
 from tests.cast import decide, make_comment, make_endpoint, make_site
 
 SUBMITTED = [EventType.COMMENT_SUBMITTED]

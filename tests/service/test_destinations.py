@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import destinations
-from service.config import Settings, from_environ
-from service.destinations import Destination, Refused
-from service.errors import Invalid
-from service.webhooks import addresses
+from service.base.config import Settings, from_environ
+from service.base.errors import Invalid
+from service.core.webhooks import addresses
+from service.pure import destinations
+from service.pure.destinations import Destination, Refused
 from tests import forbidden
 
 DEFAULT = from_environ({})
@@ -115,7 +115,7 @@ def test_the_log_can_say_why(url: str, detail: str) -> None:
 
 
 def test_who_registers_is_told_the_same_whatever_it_was(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "service.webhooks.addresses")
+    caplog.set_level(logging.INFO, "service.core.webhooks.addresses")
     check = addresses.check(DEFAULT)
     told = set()
     for url in ("https://127.0.0.1/", "http://example.com/", "x\n", "https://db/"):

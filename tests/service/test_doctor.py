@@ -17,13 +17,14 @@ import redis
 from sqlalchemy import update
 
 from classifier import BUILTIN
-from service import config, doctor, schema
-from service.config import Settings
-from service.db import Database, utc_now
-from service.doctor import Finding, Grade
-from service.models import DELIVERIES, ENDPOINTS
-from service.policy import Status
-from service.scoring import Scorer
+from service.base import config
+from service.base.config import Settings
+from service.ledger.db import Database, utc_now
+from service.ledger.models import DELIVERIES, ENDPOINTS
+from service.operations import doctor, schema
+from service.operations.doctor import Finding, Grade
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import (
     decide,
     make_comment,

@@ -14,7 +14,7 @@ import pytest
 
 from service import embed
 from service.embed.assets import Bundle
-from service.policy import CLASSIFIER_ERROR, RULES
+from service.pure.policy import CLASSIFIER_ERROR, RULES
 from tests.cast import make_site
 from tests.conftest import Door
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from service.admission import rank_of, site_of
-from service.gate import LINE_FOR_EACH_PLACE, Gate, Overloaded, Rank
+from service.serving.admission import rank_of, site_of
+from service.serving.gate import LINE_FOR_EACH_PLACE, Gate, Overloaded, Rank
 
 _LONG_SECONDS = 20.0
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.grouping import Grouped
+from service.base.grouping import Grouped
 from tests.cast import wait_until
 
 _LONG_SECONDS = 60.0

@@ -12,15 +12,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from service import comments
 from service.app import create_app
-from service.comments import Accepted, Submission
-from service.config import Settings
-from service.db import Database, GroupCommit
-from service.errors import Closed, Duplicate, Invalid
-from service.models import COMMENTS, THREADS
-from service.policy import Status
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import Closed, Duplicate, Invalid
+from service.core import comments
+from service.core.comments import Accepted, Submission
+from service.core.sites import SiteView
+from service.ledger.db import Database, GroupCommit
+from service.ledger.models import COMMENTS, THREADS
+from service.pure.policy import Status
 from tests.cast import bearer, json_of, make_body, make_key, make_site, make_submission, post
 from tests.conftest import Door, database_of
 

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from service import labels
-from service.config import Settings
-from service.db import Database
-from service.errors import NotFound
-from service.labels import Labelled, Labels
-from service.models import Comment
-from service.policy import Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import NotFound
+from service.core.sites import SiteView
+from service.judgement import labels
+from service.judgement.labels import Labelled, Labels
+from service.ledger.db import Database
+from service.ledger.models import Comment
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification
 

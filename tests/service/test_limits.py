@@ -14,7 +14,7 @@ import redis
 from werkzeug.test import TestResponse
 
 from service.app import create_app
-from service.sites import Scope, find
+from service.core.sites import Scope, find
 from tests.cast import ORIGIN, bearer, json_of, make_body, make_key, make_site, post, wait_until
 from tests.conftest import Valkey, database_of
 

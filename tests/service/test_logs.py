@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service import logs
+from service.base import logs
 from tests.cast import wait_until
 
 _HOSTILE = 'x\r\n{"level": "error"}\x00\x1b[31m\u2028\u0085\x7f'

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from service import config, doctor, embed, letters, relays
-from service.config import Settings
-from service.confirmations import rows
-from service.db import utc_now
-from service.doctor import Finding, Grade
-from service.errors import ConfigError
-from service.relays import Relay
+from service import embed
+from service.base import config, relays
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.base.relays import Relay
+from service.core.confirmations import rows
+from service.ledger.db import utc_now
+from service.operations import doctor
+from service.operations.doctor import Finding, Grade
+from service.pure import letters
 from tests.mailserver import serving_mail
 
 LANGUAGES = letters.languages()

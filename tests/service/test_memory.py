@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.memory import Memory
+from service.base.memory import Memory
 
 
 def test_what_is_known_is_not_looked_up_again() -> None:

@@ -8,12 +8,13 @@ import psycopg
 import pytest
 from sqlalchemy import inspect, text
 
-from service import schema
-from service.config import Settings
-from service.db import make_engine
-from service.errors import ConfigError
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.ledger import migrations
+from service.ledger.db import make_engine
+from service.operations import schema
 
-_VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
+_VERSIONS = Path(migrations.__file__).parent / "versions"
 HEAD = max(path.name[1:5] for path in _VERSIONS.glob("r*.py"))
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import update
 
-from service import learning, sites, versions
-from service.config import Settings
-from service.db import Database
-from service.models import ModelVersion
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import sites
+from service.core.sites import SiteView
+from service.judgement import learning, versions
+from service.ledger.db import Database
+from service.ledger.models import ModelVersion
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.cast import SPAM, decide, make_comments, make_site, odd_talk, open_ledger
 from tests.service.conftest import Ended
 from tests.workers.test_training import teach

@@ -6,12 +6,13 @@ from typing import Any
 import flask
 import pytest
 
-from service import previews, sites, versions
-from service.changes import OPERATOR
-from service.db import Database, utc_now
-from service.models import SHADOW_RULINGS
-from service.moderators import Role
-from service.sites import SiteView
+from service.core import sites
+from service.core.changes import OPERATOR
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.judgement import previews, versions
+from service.ledger.db import Database, utc_now
+from service.ledger.models import SHADOW_RULINGS
 from tests.browsing import Browser, make_moderator
 from tests.cast import make_comment, make_site
 from tests.service.test_versions import tuning

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from service import moderation
-from service.db import db_now, new_id, utc_now
-from service.errors import HamgateError, NotFound, Stale
-from service.models import COMMENTS, DECISIONS, POLICY_ACTOR
-from service.moderation import Ballot, DecisionView
-from service.policy import Status
+from service.base.errors import HamgateError, NotFound, Stale
+from service.core import moderation
+from service.core.moderation import Ballot, DecisionView
+from service.ledger.db import db_now, new_id, utc_now
+from service.ledger.models import COMMENTS, DECISIONS, POLICY_ACTOR
+from service.pure.policy import Status
 from tests.cast import make_comment, make_site, status_of
 from tests.conftest import Door
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from service import moderators
-from service.config import Settings
-from service.db import Database, utc_now
-from service.up import _sign_in_link
+from service.base.config import Settings
+from service.core import moderators
+from service.ledger.db import Database, utc_now
+from service.operations.up import _sign_in_link
 from tests.browsing import PASSWORD, make_moderator
 from tests.cast import make_site, open_ledger
 from tests.service.conftest import Ended

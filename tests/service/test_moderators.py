@@ -8,13 +8,13 @@ import argon2
 import pytest
 from sqlalchemy import func, select, update
 
-from service import moderators
-from service.changes import OPERATOR
-from service.db import Database, utc_now
-from service.errors import Invalid, NotFound, RateLimited, Unauthenticated
-from service.moderators import FIRST_OWNER, Person, Role, backoff, passwords
-from service.moderators.tables import Moderator, OneTimeLink, SignedIn, SignInAttempts
-from service.sites import SiteView
+from service.base.errors import Invalid, NotFound, RateLimited, Unauthenticated
+from service.core import moderators
+from service.core.changes import OPERATOR
+from service.core.moderators import FIRST_OWNER, Person, Role, backoff, passwords
+from service.core.moderators.tables import Moderator, OneTimeLink, SignedIn, SignInAttempts
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
 from tests.browsing import PASSWORD, make_moderator
 from tests.cast import make_site
 

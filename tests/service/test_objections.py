@@ -8,14 +8,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from service import comments, moderation, objections
-from service.config import Settings
-from service.db import Database, new_id
-from service.models import OBJECTIONS
-from service.moderators import Role
-from service.policy import Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import comments, moderation, objections
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database, new_id
+from service.ledger.models import OBJECTIONS
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import HAM, ORIGIN, decide, make_body, make_comment, make_site, post, status_of
 from workers import classification

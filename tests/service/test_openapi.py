@@ -10,9 +10,9 @@ import pytest
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from service.config import Settings
-from service.scoring import Scorer
-from service.sites import Scope
+from service.base.config import Settings
+from service.core.sites import Scope
+from service.pure.scoring import Scorer
 from tests.cast import bearer, json_of, make_body, make_comment, make_key, post
 from tests.conftest import Door
 from tests.service.test_access_matrix import MATRIX

@@ -21,11 +21,12 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 
-from service import config, doctor
-from service.config import Settings
-from service.errors import ConfigError, ProviderFault
-from service.moderators import Claimed, Way
-from service.openid import Provider
+from service.base import config
+from service.base.config import Settings
+from service.base.errors import ConfigError, ProviderFault
+from service.core.moderators import Claimed, Way
+from service.core.openid import Provider
+from service.operations import doctor
 from tests.provider import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -512,7 +513,7 @@ def test_authlib_is_loaded_only_where_a_provider_is_set(
     set_up: dict[str, str], loaded: bool
 ) -> None:
     program = (
-        "import sys; from service import app, config;"
+        "import sys; from service import app; from service.base import config;"
         f"app.create_app(config.from_environ({set_up!r}));"
         "print('authlib' in sys.modules)"
     )

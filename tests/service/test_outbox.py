@@ -11,24 +11,16 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sqlalchemy import select
 
-from service import (
-    authoring,
-    comments,
-    confirmations,
-    events,
-    moderation,
-    objections,
-    sites,
-    storms,
-    versions,
-)
-from service.db import Database, new_id, utc_now
-from service.events import BODY_MOST_BYTES, EventType
-from service.models import CONFIRMATIONS, DELIVERIES, EVENTS, ModelVersion
-from service.moderation import Ballot
-from service.policy import Policy, Status
-from service.sites import SiteView
-from service.webhooks import deliveries, endpoints, log
+from service.core import authoring, comments, confirmations, moderation, objections, sites, storms
+from service.core.moderation import Ballot
+from service.core.sites import SiteView
+from service.core.webhooks import deliveries, endpoints, log
+from service.judgement import versions
+from service.ledger.db import Database, new_id, utc_now
+from service.ledger.models import CONFIRMATIONS, DELIVERIES, EVENTS, ModelVersion
+from service.pure import events
+from service.pure.events import BODY_MOST_BYTES, EventType
+from service.pure.policy import Policy, Status
 from tests.cast import decide, make_comment, make_endpoint, make_site
 
 PERSON = "moderator:mod_1"

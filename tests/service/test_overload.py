@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy import func, select
 
-from service.bodies import _LARGE_AT_ONCE
-from service.config import Settings
-from service.db import Database
-from service.models import COMMENTS
+from service.base.config import Settings
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS
+from service.serving.bodies import _LARGE_AT_ONCE
 from tests.cast import HAM, ORIGIN, make_body, make_site, open_ledger, wait_until
 from tests.system import Answer, System
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 import flask
 from sqlalchemy import update
 
-from service import moderation, overview, queue
-from service.config import Settings
-from service.db import Database, utc_now
-from service.models import Comment
-from service.policy import Status
-from service.scoring import Scorer
+from service.base.config import Settings
+from service.core import moderation, overview, queue
+from service.ledger.db import Database, utc_now
+from service.ledger.models import Comment
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification

@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from service import objections
-from service.config import Settings
-from service.db import Database
-from service.models import COMMENTS, THREADS
-from service.policy import Status
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import objections
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS, THREADS
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.browser.hostile import CORPUS
 from tests.cast import HAM, PAGE, SPAM, decide, make_comment, make_site, status_of
 from tests.conftest import database_of

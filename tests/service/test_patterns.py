@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.patterns import Patterns
-from service.policy import Policy, Signals, decide
+from service.pure.patterns import Patterns
+from service.pure.policy import Policy, Signals, decide
 
 ADA = "ada@example.org"
 

@@ -15,21 +15,15 @@ import pytest
 import redis
 from sqlalchemy import JSON, LargeBinary, String, insert, make_url, select, update
 
-from service import (
-    authors,
-    confirmations,
-    filters,
-    moderators,
-    objections,
-    persons,
-    previews,
-    sites,
-    versions,
-)
-from service.config import Settings
-from service.db import Database, utc_now
-from service.errors import Invalid
-from service.models import (
+from service.base.config import Settings
+from service.base.errors import Invalid
+from service.core import authors, confirmations, filters, moderators, objections, sites
+from service.core.moderators import Role
+from service.core.moderators.tables import Moderator
+from service.core.reading import Order, mark, page
+from service.judgement import previews, versions
+from service.ledger.db import Database, utc_now
+from service.ledger.models import (
     COMMENTS,
     CONFIRMATIONS,
     DECISIONS,
@@ -38,10 +32,8 @@ from service.models import (
     SettingChange,
     Site,
 )
-from service.moderators import Role
-from service.moderators.tables import Moderator
-from service.policy import Policy, Signals, Status, ban_digest, banned
-from service.reading import Order, mark, page
+from service.operations import persons
+from service.pure.policy import Policy, Signals, Status, ban_digest, banned
 from tests.cast import (
     ORIGIN,
     PAGE,

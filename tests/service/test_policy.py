@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service import text
-from service.policy import (
+from service.pure import text
+from service.pure.policy import (
     RULES,
     Challenge,
     Policy,

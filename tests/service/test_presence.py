@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from service import moderators
-from service.db import Database, utc_now
-from service.moderators import Role, presence
-from service.moderators.tables import Presence
+from service.core import moderators
+from service.core.moderators import Role, presence
+from service.core.moderators.tables import Presence
+from service.ledger.db import Database, utc_now
 from tests.cast import make_site
 
 

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from service import errors, problems
 from service.app import create_app
-from service.config import Settings, from_environ
-from service.db import Database
-from service.models import COMMENTS
+from service.base import errors
+from service.base.config import Settings, from_environ
+from service.ledger.db import Database
+from service.ledger.models import COMMENTS
+from service.serving import problems
 from tests.cast import bearer, json_of, make_body, make_key, make_site, post
 from tests.conftest import Door, Valkey, database_of
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from service import config, pulse
+from service.base import config, pulse
+from service.base.config import Settings
 from service.cli import hamgate
-from service.config import Settings
 from tests.cast import wait_until
 from tests.system import free_port, running
 

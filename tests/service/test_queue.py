@@ -7,16 +7,17 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import event, update
 
-from service import labels, moderation, queue, sites
-from service.config import Settings
-from service.db import Database
-from service.errors import NotFound, Stale
-from service.models import Comment
-from service.moderation import Ballot, DecisionView, queue_time
-from service.policy import Policy, Status
-from service.queue import Waiting
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import NotFound, Stale
+from service.core import moderation, queue, sites
+from service.core.moderation import Ballot, DecisionView, queue_time
+from service.core.queue import Waiting
+from service.core.sites import SiteView
+from service.judgement import labels
+from service.ledger.db import Database
+from service.ledger.models import Comment
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.cast import (
     HAM,
     SPAM,

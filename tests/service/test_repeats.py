@@ -6,9 +6,9 @@ import flask
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from service.db import Database
-from service.policy import Status
-from service.sites import SiteView
+from service.core.sites import SiteView
+from service.ledger.db import Database
+from service.pure.policy import Status
 from tests.cast import ORIGIN, PAGE, decide, make_comment, make_site
 from tests.conftest import database_of
 from tests.fronted import client_of

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from service import comments, config, replay, sites
-from service.config import Settings
-from service.db import Database
-from service.errors import ConfigError, NotFound
-from service.loopback import NotRunning
-from service.replay import report, rows
-from service.replay.report import Labelled
-from service.replay.rows import BadFileError
+from service.base import config
+from service.base.config import Settings
+from service.base.errors import ConfigError, NotFound
+from service.base.loopback import NotRunning
+from service.core import comments, sites
+from service.ledger.db import Database
+from service.operations import replay
+from service.operations.replay import report, rows
+from service.operations.replay.report import Labelled
+from service.operations.replay.rows import BadFileError
 from tests.cast import HAM, SPAM, make_site, open_ledger, wait_until
 from tests.conftest import Valkey
 from tests.service.conftest import Ended

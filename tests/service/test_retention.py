@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from service import comments, forgetting, labels, moderation, previews, retention
-from service.config import Settings
-from service.db import Database, first_id, new_id, utc_now
-from service.errors import Stale
-from service.events import personal_of
-from service.models import (
+from service.base.config import Settings
+from service.base.errors import Stale
+from service.core import comments, forgetting, moderation
+from service.core.moderation import Ballot
+from service.judgement import labels, previews
+from service.ledger.db import Database, first_id, new_id, utc_now
+from service.ledger.models import (
     ATTEMPTS,
     CAMPAIGNS,
     COMMENTS,
@@ -22,8 +23,9 @@ from service.models import (
     RETENTION_MARKS,
     DeliveryStatus,
 )
-from service.moderation import Ballot
-from service.policy import Policy, Signals, Status, banned
+from service.operations import retention
+from service.pure.events import personal_of
+from service.pure.policy import Policy, Signals, Status, banned
 from tests.cast import decide, make_comment, make_endpoint, make_site, make_submission
 
 NOW = utc_now()

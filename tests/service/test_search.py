@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, event, select, text, update
 
-from service import comments, indexing, schema, search, terms
-from service.config import Settings
-from service.db import Database, db_now
-from service.models import COMMENTS, ENTRIES
-from service.policy import Status
-from service.scoring import Scorer
-from service.search import Filters
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import comments, indexing, search
+from service.core.search import Filters
+from service.core.sites import SiteView
+from service.ledger.db import Database, db_now
+from service.ledger.models import COMMENTS, ENTRIES
+from service.operations import schema
+from service.pure import terms
+from service.pure.policy import Status
+from service.pure.scoring import Scorer
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
 from workers import classification, sweeper
 

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from service import sites
-from service.config import Settings
-from service.db import Database, utc_now
-from service.models import FILTERS, FILTERS_MOST, Site
-from service.moderators import Role
-from service.scoring import Scorer
-from service.sites import SiteView
+from service.base.config import Settings
+from service.core import sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.ledger.db import Database, utc_now
+from service.ledger.models import FILTERS, FILTERS_MOST, Site
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import make_comment, make_site
 from workers import classification

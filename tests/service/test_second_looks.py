@@ -9,16 +9,17 @@ import flask
 import pytest
 from sqlalchemy import event, select, update
 
-from service import comments, labels, moderation, second_looks, sites
-from service.config import Settings
-from service.db import Database, utc_now
-from service.errors import NotFound
-from service.models import DECISIONS, Decision
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.second_looks import AFTER, WITHIN
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import NotFound
+from service.core import comments, moderation, sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.judgement import labels, second_looks
+from service.judgement.second_looks import AFTER, WITHIN
+from service.ledger.db import Database, utc_now
+from service.ledger.models import DECISIONS, Decision
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import decide, make_comments, make_site, odd_talk, status_of
 from workers import classification

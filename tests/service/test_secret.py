@@ -7,8 +7,8 @@ import flask
 import pytest
 
 from service.app import create_app
-from service.config import Settings, from_environ
-from service.errors import ConfigError
+from service.base.config import Settings, from_environ
+from service.base.errors import ConfigError
 from tests.cast import json_of, make_body, make_site, open_ledger, post
 from tests.conftest import database_of
 from tests.service.conftest import Ended

@@ -12,14 +12,14 @@ import flask
 import pytest
 from sqlalchemy import select, update
 
-from service import audit, moderators
-from service.changes import OPERATOR
+from service.base.errors import NotFound, Unauthenticated
+from service.core import audit, moderators
+from service.core.changes import OPERATOR
+from service.core.moderators import FIRST_OWNER, Claimed, Role, accounts, links
+from service.core.moderators.tables import Identity, Moderator, UsedState
+from service.core.sites import SiteView
 from service.dashboard import sign_on
-from service.db import Database, utc_now
-from service.errors import NotFound, Unauthenticated
-from service.moderators import FIRST_OWNER, Claimed, Role, accounts, links
-from service.moderators.tables import Identity, Moderator, UsedState
-from service.sites import SiteView
+from service.ledger.db import Database, utc_now
 from tests.browsing import PASSWORD, Browser, make_moderator
 from tests.cast import make_site
 from tests.conftest import database_of

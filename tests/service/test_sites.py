@@ -7,12 +7,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from service import access, db, sites
-from service.db import Database, utc_now
-from service.errors import Invalid, NotFound, Unauthenticated
-from service.models import ApiKey, SettingChange
-from service.policy import Policy
-from service.sites import Scope, SiteView
+from service.base.errors import Invalid, NotFound, Unauthenticated
+from service.core import sites
+from service.core.sites import Scope, SiteView
+from service.ledger import db
+from service.ledger.db import Database, utc_now
+from service.ledger.models import ApiKey, SettingChange
+from service.pure.policy import Policy
+from service.serving import access
 from tests.cast import make_key, make_site
 from tests.conftest import Door
 

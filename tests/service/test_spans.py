@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from service import spans
-from service.config import from_environ
-from service.db import new_id
-from service.errors import ConfigError
+from service.base.config import from_environ
+from service.base.errors import ConfigError
+from service.ledger.db import new_id
+from service.operations import spans
 from tests.collector import Collector, collecting
 from tests.system import free_port
 
@@ -152,13 +152,16 @@ def test_without_a_collector_nothing_that_tells_it_is_imported() -> None:
     """redis-py imports OpenTelemetry by itself where it is installed, but nothing that sends."""
     program = (
         "import sys\n"
-        "from service import app, config, traces, web\n"
+        "from service import app, web\n"
+        "from service.base import config\n"
+        "from service.operations import traces\n"
         "from workers import classification, context, delivery\n"
         "settings = config.from_environ({'HAMGATE_HOME': sys.argv[1]})\n"
         "traces.prepare(settings); traces.begin(settings, 'web')\n"
         "assert traces.current() is None\n"
         "traces.end()\n"
-        "sys.exit({'service.spans', 'opentelemetry.exporter.otlp'} & sys.modules.keys() != set())"
+        "told = {'service.operations.spans', 'opentelemetry.exporter.otlp'}\n"
+        "sys.exit(told & sys.modules.keys() != set())"
     )
 
     assert subprocess.run([sys.executable, "-c", program, "/nowhere"], check=False).returncode == 0

@@ -8,15 +8,15 @@ import flask
 import pytest
 from sqlalchemy import insert
 
-from service import audit, queue, sites, storms
-from service.config import Settings
-from service.db import Database, first_id, utc_now
-from service.models import CAMPAIGNS, COMMENTS, THREADS
-from service.moderators import Role
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.sites import SiteView
-from service.storms import Evidence, StormView
+from service.base.config import Settings
+from service.core import audit, queue, sites, storms
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.core.storms import Evidence, StormView
+from service.ledger.db import Database, first_id, utc_now
+from service.ledger.models import CAMPAIGNS, COMMENTS, THREADS
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import HAM, SPAM, decisions_by_comment, make_comment, make_site, status_of
 from workers import classification, sweeper

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from service.models import Comment, Thread
+from service.ledger.models import Comment, Thread
 from tests.cast import HAM, bearer, faults, json_of, make_body, post
 from tests.conftest import Door
 

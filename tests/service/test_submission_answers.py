@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from werkzeug.test import TestResponse
 
-from service.config import Settings
-from service.db import Database
-from service.models import THREADS, Comment, Thread
-from service.scoring import Scorer
+from service.base.config import Settings
+from service.ledger.db import Database
+from service.ledger.models import THREADS, Comment, Thread
+from service.pure.scoring import Scorer
 from tests.cast import (
     HAM,
     ORIGIN,

@@ -3,7 +3,7 @@
 import pytest
 from werkzeug.test import TestResponse
 
-from service.models import Comment
+from service.ledger.models import Comment
 from tests.cast import bearer, faults, json_of, make_body, post
 from tests.conftest import Door
 

@@ -8,7 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from service.api.parsing import BODY_MOST_BYTES
-from service.config import Settings
+from service.base.config import Settings
 from tests.cast import ORIGIN, faults, json_of, make_body, make_site, open_ledger
 from tests.conftest import Door
 from tests.system import System

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service import supervision
-from service.supervision import Child, Supervisor
+from service.base import supervision
+from service.base.supervision import Child, Supervisor
 from tests.cast import wait_until
 from tests.system import is_gone
 
@@ -65,7 +65,7 @@ def supervise(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]
         script = f"""
 import os, signal, sys, time
 from pathlib import Path
-from service.supervision import Child, Supervisor
+from service.base.supervision import Child, Supervisor
 
 def note(name):
     with Path({str(tmp_path / "pids")!r}).open("a") as file:
@@ -262,7 +262,7 @@ def test_a_child_that_will_not_stop_is_killed(
 ) -> None:
     process = supervise(
         """
-        from service import supervision
+        from service.base import supervision
         supervision._GRACE_SECONDS = 0.2
 
         def stubborn():

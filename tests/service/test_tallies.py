@@ -5,13 +5,14 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from service import moderation, tallies
-from service.config import Settings
-from service.db import Database, tally_of
-from service.jobs import Doorbell
-from service.moderation import Ballot
-from service.policy import Status
-from service.tallies import Tally
+from service.base.config import Settings
+from service.base.jobs import Doorbell
+from service.core import moderation
+from service.core.moderation import Ballot
+from service.ledger import tallies
+from service.ledger.db import Database, tally_of
+from service.ledger.tallies import Tally
+from service.pure.policy import Status
 from tests.cast import make_comment, make_site
 from tests.conftest import Valkey
 

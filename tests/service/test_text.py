@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import text
+from service.pure import text
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from service import versions
-from service.changes import OPERATOR
-from service.db import Database, utc_now
-from service.errors import NotFound
-from service.scoring import Tuning
-from service.shelf import Shelf
-from service.sites import SiteView
-from service.versions import TRAINING, Overtaken
+from service.base.errors import NotFound
+from service.core.changes import OPERATOR
+from service.core.sites import SiteView
+from service.judgement import versions
+from service.judgement.shelf import Shelf
+from service.judgement.versions import TRAINING, Overtaken
+from service.ledger.db import Database, utc_now
+from service.pure.scoring import Tuning
 from tests.cast import make_site
 
 
@@ -139,7 +139,7 @@ def test_a_shelf_reads_each_layer_once_and_passes_over_a_broken_one(
     with database.transaction() as session:
         from sqlalchemy import update
 
-        from service.models import ModelVersion
+        from service.ledger.models import ModelVersion
 
         session.execute(
             update(ModelVersion).where(ModelVersion.number == 2).values(tuning=b"broken")

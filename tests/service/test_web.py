@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import psutil
 import pytest
 
-from service.config import Settings
+from service.base.config import Settings
 from tests.cast import open_ledger, wait_until
 from tests.system import System, is_gone
 
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.process
 
 _IMPORTED_LATE = """
 import os, sys
-from service import app, config, web
+from service import app, web
+from service.base import config
 
 settings = config.from_environ(os.environ)
 app.warm_up(settings)

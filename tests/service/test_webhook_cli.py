@@ -14,12 +14,12 @@ from typing import IO
 
 import pytest
 
-from service.config import Settings
-from service.db import Database
-from service.errors import Forbidden
-from service.sites import SiteView
-from service.webhooks import deliveries, signing
-from service.webhooks.deliveries import Claim, Outcome
+from service.base.config import Settings
+from service.base.errors import Forbidden
+from service.core.sites import SiteView
+from service.core.webhooks import deliveries, signing
+from service.core.webhooks.deliveries import Claim, Outcome
+from service.ledger.db import Database
 from tests.cast import make_comment, make_endpoint, make_site, open_ledger
 from tests.service.conftest import Ended
 

@@ -10,13 +10,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from standardwebhooks import Webhook
 
-from service import audit
-from service.db import Database, utc_now
-from service.events import MEANINGS, SHAPES, EventType
-from service.models import ENDPOINTS
-from service.sites import Scope, SiteView
-from service.webhooks import deliveries, endpoints, signing
-from service.webhooks.deliveries import Claim, Outcome
+from service.core import audit
+from service.core.sites import Scope, SiteView
+from service.core.webhooks import deliveries, endpoints, signing
+from service.core.webhooks.deliveries import Claim, Outcome
+from service.ledger.db import Database, utc_now
+from service.ledger.models import ENDPOINTS
+from service.pure.events import MEANINGS, SHAPES, EventType
 from tests.cast import (
     bearer,
     faults,

@@ -8,16 +8,16 @@ import flask
 import pytest
 from sqlalchemy import update
 
-from service import sites
-from service.db import Database, utc_now
-from service.events import EventType
-from service.models import ENDPOINTS
-from service.moderators import Role
-from service.policy import Policy
-from service.sites import SiteView
-from service.webhooks import deliveries, endpoints
-from service.webhooks.deliveries import Claim, Outcome
-from service.webhooks.endpoints import EndpointView
+from service.core import sites
+from service.core.moderators import Role
+from service.core.sites import SiteView
+from service.core.webhooks import deliveries, endpoints
+from service.core.webhooks.deliveries import Claim, Outcome
+from service.core.webhooks.endpoints import EndpointView
+from service.ledger.db import Database, utc_now
+from service.ledger.models import ENDPOINTS
+from service.pure.events import EventType
+from service.pure.policy import Policy
 from tests.browsing import Browser, make_moderator
 from tests.cast import make_comment, make_endpoint, make_site
 

@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from classifier import BUILTIN
-from service import comments, moderation, sites
-from service.comments import CommentView
-from service.config import Settings
-from service.db import Database, db_now, utc_now
-from service.models import COMMENTS, Decision
-from service.moderation import Ballot, DecisionView
-from service.policy import Policy, Status
-from service.scoring import Content, Folded, Scorer, Tuning, Verdict
+from service.base.config import Settings
+from service.core import comments, moderation, sites
+from service.core.comments import CommentView
+from service.core.moderation import Ballot, DecisionView
+from service.ledger.db import Database, db_now, utc_now
+from service.ledger.models import COMMENTS, Decision
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import HAM, SPAM, make_comment, make_site, make_verified_author, open_ledger
 from workers import classification
 from workers.classification import Tried

@@ -17,14 +17,14 @@ import standardwebhooks
 import svix
 from sqlalchemy import select, update
 
-from service import sites
-from service.config import Settings
-from service.db import Database, utc_now
-from service.events import EventType
-from service.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
-from service.policy import Policy, Status
-from service.sites import SiteView
-from service.webhooks import endpoints
+from service.base.config import Settings
+from service.core import sites
+from service.core.sites import SiteView
+from service.core.webhooks import endpoints
+from service.ledger.db import Database, utc_now
+from service.ledger.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatus
+from service.pure.events import EventType
+from service.pure.policy import Policy, Status
 from tests.cast import (
     HAM,
     decide,

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from service import sites
-from service.config import Settings
-from service.db import Database, utc_now
-from service.models import ATTEMPTS, DELIVERIES
-from service.policy import Policy, Status
-from service.sites import SiteView
-from service.webhooks import deliveries, endpoints
+from service.base.config import Settings
+from service.core import sites
+from service.core.sites import SiteView
+from service.core.webhooks import deliveries, endpoints
+from service.ledger.db import Database, utc_now
+from service.ledger.models import ATTEMPTS, DELIVERIES
+from service.pure.policy import Policy, Status
 from tests.cast import decide, make_comment, make_endpoint, make_site, open_ledger, wait_until
 from tests.couriers import OPEN, courier
 from tests.receivers import Peer, answering, receiving

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from service import comments, jobs, moderation
-from service.config import Settings
-from service.db import Database, db_now
-from service.jobs import Job
-from service.models import COMMENTS
-from service.policy import Status
-from service.scoring import Content, Folded, Scorer, Tuning, Verdict
+from service.base import jobs
+from service.base.config import Settings
+from service.base.jobs import Job
+from service.core import comments, moderation
+from service.ledger.db import Database, db_now
+from service.ledger.models import COMMENTS
+from service.pure.policy import Status
+from service.pure.scoring import Content, Folded, Scorer, Tuning, Verdict
 from tests.cast import (
     HAM,
     decisions_by_comment,

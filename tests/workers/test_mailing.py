@@ -17,16 +17,18 @@ import pytest
 import trustme
 from sqlalchemy import select, update
 
-from service import confirmations, jobs, letters, mail
-from service.comments import get
-from service.config import Settings
-from service.confirmations import rows, sending
-from service.db import Database, db_now, utc_now
-from service.jobs import Job
-from service.mail import MailFault
-from service.models import CONFIRMATIONS
-from service.policy import Status
-from service.sites import SiteView
+from service.base import jobs, mail
+from service.base.config import Settings
+from service.base.jobs import Job
+from service.base.mail import MailFault
+from service.core import confirmations
+from service.core.comments import get
+from service.core.confirmations import rows, sending
+from service.core.sites import SiteView
+from service.ledger.db import Database, db_now, utc_now
+from service.ledger.models import CONFIRMATIONS
+from service.pure import letters
+from service.pure.policy import Status
 from tests.cast import decide, make_comment, make_site, open_ledger
 from tests.mailserver import PASSWORD, USER, MailServer, dripping, serving_mail
 from workers import clock, context, mailing, sweeper
@@ -303,7 +305,7 @@ def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> 
 # A sender of its own, as RQ forks it; what it runs stands behind.
 _SENDER = """
 import os
-from service import config
+from service.base import config
 from workers import context, mailing
 here = context.current()
 {change}

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from service.config import Settings, from_environ
-from service.destinations import IpAddress
-from service.errors import ConfigError
+from service.base.config import Settings, from_environ
+from service.base.errors import ConfigError
+from service.pure.destinations import IpAddress
 from tests.receivers import (
     WAYS,
     Certificates,

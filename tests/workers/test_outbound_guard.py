@@ -9,9 +9,9 @@ from ipaddress import IPv6Address, ip_address
 
 import pytest
 
-from service import destinations
-from service.config import Settings, from_environ
-from service.destinations import IpAddress
+from service.base.config import Settings, from_environ
+from service.pure import destinations
+from service.pure.destinations import IpAddress
 from tests import forbidden, sockets
 from tests.receivers import Certificates, answering, receiving
 from tests.sockets import Detour

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from service import backtest, labels, learning, previews, shadows, sites, versions
-from service.changes import OPERATOR
-from service.config import Settings
-from service.db import Database
-from service.errors import NotFound
-from service.learning import Lesson
-from service.models import ModelVersion, Site
-from service.policy import Policy, Status
-from service.scoring import Scorer
-from service.shelf import Shelf
-from service.sites import SiteView
+from service.base.config import Settings
+from service.base.errors import NotFound
+from service.core import sites
+from service.core.changes import OPERATOR
+from service.core.sites import SiteView
+from service.judgement import backtest, labels, learning, previews, shadows, versions
+from service.judgement.learning import Lesson
+from service.judgement.shelf import Shelf
+from service.ledger.db import Database
+from service.ledger.models import ModelVersion, Site
+from service.pure.policy import Policy, Status
+from service.pure.scoring import Scorer
 from tests.cast import (
     HAM,
     decide,
@@ -179,7 +180,7 @@ def test_a_version_for_another_shipped_model_is_passed_over(
         assert raw is not None
         from dataclasses import replace
 
-        from service.scoring import Tuning
+        from service.pure.scoring import Tuning
 
         older = replace(Tuning.from_bytes(bytes(raw)), model_version="older").to_bytes()
         session.execute(update(ModelVersion).values(tuning=older, base="older"))
@@ -242,7 +243,7 @@ def test_the_job_trains_every_site_that_is_due(
 def test_the_sweeper_rings_for_training_only_if_there_is_something_to_learn(
     database: Database, scorer: Scorer, settings: Settings, site: SiteView, valkey: Valkey
 ) -> None:
-    from service.jobs import Job
+    from service.base.jobs import Job
 
     sweeper.look_for_labels(context.current())
     assert database.doorbell.backlog(Job.TRAIN) == 1

@@ -19,10 +19,10 @@ from typing import Self
 
 import httpcore2
 
-from service import destinations
-from service.config import Settings
-from service.destinations import Destination
-from service.errors import ConfigError
+from service.base.config import Settings
+from service.base.errors import ConfigError
+from service.pure import destinations
+from service.pure.destinations import Destination
 from workers.outbound.network import CheckedNetwork, Failure, Fault, Names, Resolver, resolve
 
 __all__ = ["Answer", "Failure", "Outbound", "Resolver", "resolve"]

@@ -18,9 +18,9 @@ from typing import Any
 
 import httpcore2
 
-from service import destinations
-from service.config import Settings
-from service.destinations import IpAddress
+from service.base.config import Settings
+from service.pure import destinations
+from service.pure.destinations import IpAddress
 
 Resolver = Callable[[str], Awaitable[Sequence[IpAddress]]]
 

@@ -1,0 +1,1 @@
+"""Comments and what people and machines do with them, in the ledger."""

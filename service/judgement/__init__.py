@@ -1,0 +1,1 @@
+"""What rules and classifier say of a comment, how good they are, and what people teach them."""

@@ -1,0 +1,1 @@
+"""What operators do and see: schema, backups, erasure, retention, metrics, traces, health."""

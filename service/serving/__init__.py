@@ -1,0 +1,1 @@
+"""What stands between a request and a route: who asks, how often, how many at once, the answer."""
