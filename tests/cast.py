@@ -15,7 +15,8 @@ from service.core import authors, comments, moderation, sites
 from service.core.comments import Accepted, Submission
 from service.core.moderation import Ballot, DecisionView
 from service.core.sites import Scope, SiteView
-from service.core.webhooks import endpoints
+from service.core.webhooks import deliveries, endpoints
+from service.core.webhooks.deliveries import Claim, Outcome
 from service.ledger.db import Database, utc_now
 from service.ledger.models import Decision
 from service.pure.policy import Status
@@ -208,3 +209,13 @@ def make_endpoint(database: Database, site: SiteView, **changes: Any) -> tuple[s
     with database.transaction() as session:
         endpoint, secret = endpoints.create(session, site.id, **given)
     return endpoint.id, secret
+
+
+def attempt(database: Database, endpoint_id: str, outcome: Outcome) -> Claim:
+    """Have the endpoint's next delivery tried as a courier does, with this outcome."""
+    with database.transaction() as session:
+        claim = deliveries.claim(session, endpoint_id, 30)
+    assert claim is not None
+    with database.transaction() as session:
+        deliveries.note(session, claim, outcome)
+    return claim

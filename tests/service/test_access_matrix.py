@@ -6,7 +6,7 @@ from werkzeug.test import TestResponse
 
 from service.core import sites
 from service.core.sites import Scope
-from service.core.webhooks import deliveries, endpoints
+from service.core.webhooks import endpoints
 from service.core.webhooks.deliveries import Outcome
 from service.ledger.db import new_id
 from service.pure.events import EventType
@@ -14,6 +14,7 @@ from service.pure.policy import Status
 from tests.cast import (
     ORIGIN,
     PAGE,
+    attempt,
     bearer,
     decide,
     make_body,
@@ -250,11 +251,7 @@ def _make_delivery(door: Door) -> tuple[str, str]:
     endpoint_id, _ = make_endpoint(door.database, door.site, events=[EventType.ENDPOINT_TESTED])
     with door.database.transaction() as session:
         endpoints.test(session, door.site.id, endpoint_id)
-    with door.database.transaction() as session:
-        claim = deliveries.claim(session, endpoint_id, 30)
-        assert claim is not None
-        deliveries.note(session, claim, Outcome(status=500))
-    return endpoint_id, claim.delivery_id
+    return endpoint_id, attempt(door.database, endpoint_id, Outcome(status=500)).delivery_id
 
 
 def _headers(door: Door, caller: str) -> dict[str, str]:

@@ -17,10 +17,10 @@ import pytest
 from service.base.config import Settings
 from service.base.errors import Forbidden
 from service.core.sites import SiteView
-from service.core.webhooks import deliveries, signing
-from service.core.webhooks.deliveries import Claim, Outcome
+from service.core.webhooks import signing
+from service.core.webhooks.deliveries import Outcome
 from service.ledger.db import Database
-from tests.cast import make_comment, make_endpoint, make_site, open_ledger
+from tests.cast import attempt, make_comment, make_endpoint, make_site, open_ledger
 from tests.service.conftest import Ended
 
 Command = Callable[..., Ended]
@@ -42,15 +42,6 @@ def ledger(installed: Settings) -> Iterator[Database]:
 @pytest.fixture
 def site(ledger: Database) -> SiteView:
     return make_site(ledger)
-
-
-def attempt(database: Database, endpoint_id: str, outcome: Outcome) -> Claim:
-    with database.transaction() as session:
-        claim = deliveries.claim(session, endpoint_id, 30)
-    assert claim is not None
-    with database.transaction() as session:
-        deliveries.note(session, claim, outcome)
-    return claim
 
 
 def test_an_endpoint_is_made_listed_rotated_and_deleted(command: Command, site: SiteView) -> None:

@@ -12,12 +12,13 @@ from standardwebhooks import Webhook
 
 from service.core import audit
 from service.core.sites import Scope, SiteView
-from service.core.webhooks import deliveries, endpoints, signing
-from service.core.webhooks.deliveries import Claim, Outcome
+from service.core.webhooks import endpoints, signing
+from service.core.webhooks.deliveries import Outcome
 from service.ledger.db import Database, utc_now
 from service.ledger.models import ENDPOINTS
 from service.pure.events import MEANINGS, SHAPES, EventType
 from tests.cast import (
+    attempt,
     bearer,
     faults,
     json_of,
@@ -57,15 +58,6 @@ class Api:
 @pytest.fixture
 def api(client: FlaskClient, database: Database, site: SiteView) -> Api:
     return Api(client, make_key(database, site, {Scope.WEBHOOKS}))
-
-
-def attempt(database: Database, endpoint_id: str, outcome: Outcome) -> Claim:
-    with database.transaction() as session:
-        claim = deliveries.claim(session, endpoint_id, 30)
-    assert claim is not None
-    with database.transaction() as session:
-        deliveries.note(session, claim, outcome)
-    return claim
 
 
 def test_an_endpoint_is_made_and_its_secret_answered_this_once(

@@ -11,15 +11,15 @@ from sqlalchemy import update
 from service.core import sites
 from service.core.moderators import Role
 from service.core.sites import SiteView
-from service.core.webhooks import deliveries, endpoints
-from service.core.webhooks.deliveries import Claim, Outcome
+from service.core.webhooks import endpoints
+from service.core.webhooks.deliveries import Outcome
 from service.core.webhooks.endpoints import EndpointView
 from service.ledger.db import Database, utc_now
 from service.ledger.models import ENDPOINTS
 from service.pure.events import EventType
 from service.pure.policy import Policy
 from tests.browsing import Browser, make_moderator
-from tests.cast import make_comment, make_endpoint, make_site
+from tests.cast import attempt, make_comment, make_endpoint, make_site
 
 URL = "https://hooks.example.org/in"
 PAGE = "/dashboard/sites/blog/webhooks"
@@ -51,15 +51,6 @@ def the_endpoint(database: Database, site: SiteView) -> EndpointView:
     with database.reading() as session:
         (only,) = endpoints.listing(session, site.id)
     return only
-
-
-def attempt(database: Database, endpoint_id: str, outcome: Outcome) -> Claim:
-    with database.transaction() as session:
-        claim = deliveries.claim(session, endpoint_id, 30)
-    assert claim is not None
-    with database.transaction() as session:
-        deliveries.note(session, claim, outcome)
-    return claim
 
 
 def test_an_owner_makes_an_endpoint_and_sees_its_secret_once(
