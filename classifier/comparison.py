@@ -116,8 +116,9 @@ def compare(
     if not len(labels):
         return Comparison(False, "no held-out decisions", 0.0, 0.0, 0.0, 0.0, 0.0)
     before, after = _losses(current, labels), _losses(candidate, labels)
-    picks = np.random.default_rng(seed).integers(len(labels), size=(_RESAMPLES, len(labels)))
-    confidence = float(np.mean((after - before)[picks].mean(axis=1) < 0.0))
+    rng, gain = np.random.default_rng(seed), before - after
+    resamples = (gain[rng.integers(len(gain), size=len(gain))] for _ in range(_RESAMPLES))
+    confidence = sum(float(resample.mean()) > 0.0 for resample in resamples) / _RESAMPLES
     right_before, right_after = _right(current, labels), _right(candidate, labels)
     fallen = _right(frozen_current, frozen) - _right(frozen_candidate, frozen)
     if len(labels) < FEWEST:

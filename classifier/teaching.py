@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags_array, hstack
+from scipy.sparse import csr_matrix, diags_array, hstack, vstack
 from sklearn.model_selection import StratifiedKFold
 
 from classifier.errors import TrainingDataError
 from classifier.examples import Example
-from classifier.features import BLOCK_SLICES, Block, Floats, Integers, span, weigh
+from classifier.features import BLOCK_SLICES, N_GRAMS, Block, Floats, Integers, span, weigh
 from classifier.model import Model
 from classifier.pipeline import regress
 from classifier.structure import FACTS
@@ -67,9 +67,12 @@ class Teacher:
         self._version: Final = model.version
         self._labels: Final = np.array([example.is_spam for example in examples], dtype=np.bool_)
         self._weights: Final = np.array([example.weight for example in examples])
-        grams, self._columns, facts, self._shipped = _read(model, examples)
-        base = np.clip(self._shipped, -CLIP, CLIP)
-        self._matrix: Final = hstack([grams, csr_matrix(facts), csr_matrix(base[:, None])], "csr")
+        batches = [
+            _read(model, examples[first : first + _BATCH])
+            for first in range(0, max(1, len(examples)), _BATCH)
+        ]
+        self._matrix: Final = vstack([matrix for matrix, _ in batches], format="csr")
+        self._shipped: Final = np.concatenate([odds for _, odds in batches])
 
     def teach(self, places: Integers) -> Tuning:
         """Fit a site's layer to some of the decisions.
@@ -128,7 +131,8 @@ class Teacher:
             return self._shipped[places]
         if tuning.model_version != self._version:
             raise ValueError(f"tuning for model {tuning.model_version}, not {self._version}")
-        learnt = np.concatenate([tuning.look_up(self._columns), tuning.facts, [tuning.base]])
+        learnt = np.concatenate([np.zeros(N_GRAMS), tuning.facts, [tuning.base]])
+        learnt[tuning.columns] = tuning.weights
         odds: Floats = self._matrix[places] @ learnt + tuning.offset
         return odds
 
@@ -138,9 +142,8 @@ class Teacher:
         Facts and shipped log-odds follow these. Without the rest a fit takes milliseconds.
         """
         rows = self._matrix[places]
-        grams = len(self._columns)
-        occur = np.unique(rows.indices[rows.indices < grams])
-        return rows[:, np.append(occur, np.arange(grams, rows.shape[1]))], self._columns[occur]
+        columns = np.unique(rows.indices[rows.indices < N_GRAMS]).astype(np.int64)
+        return rows[:, np.append(columns, np.arange(N_GRAMS, rows.shape[1]))], columns
 
 
 def teach(model: Model, examples: Sequence[Example]) -> Tuning:
@@ -160,22 +163,16 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     return Teacher(model, newest).teach(np.arange(len(newest)))
 
 
-def _read(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Integers, Floats, Floats]:
-    """Return n-grams that occur, their columns, facts, and log-odds by the shipped model."""
-    rows, columns, values, facts, odds = [], [], [], [], []
-    for first in range(0, max(1, len(examples)), _BATCH):
-        spans = span([example.content for example in examples[first : first + _BATCH]])
-        sums = model.add_up(spans)
-        rows.append(sums.grouped.row + first)
-        columns.append(sums.grouped.column)
-        values.append(weigh(sums.grouped, model.parameters.rarity, len(spans.facts)))
-        facts.append(spans.facts)
-        odds.append(sums.log_odds)
-    occur, place = np.unique(np.concatenate(columns), return_inverse=True)
-    grams = csr_matrix(
-        (np.concatenate(values), (np.concatenate(rows), place)), shape=(len(examples), len(occur))
-    )
-    return grams, occur, np.concatenate(facts), np.concatenate(odds)
+def _read(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Floats]:
+    """Return n-grams, facts and bounded log-odds by the shipped model; and these unbounded."""
+    spans = span([example.content for example in examples])
+    sums = model.add_up(spans)
+    value = weigh(sums.grouped, model.parameters.rarity, len(examples))
+    place = (sums.grouped.row, sums.grouped.column)
+    grams = csr_matrix((value, place), shape=(len(examples), N_GRAMS))
+    base = np.clip(sums.log_odds, -CLIP, CLIP)
+    matrix = hstack([grams, csr_matrix(spans.facts), csr_matrix(base[:, None])], "csr")
+    return matrix, sums.log_odds
 
 
 def _scales(columns: Integers, way: _Way) -> Floats:

@@ -131,6 +131,24 @@ def test_the_report_is_kept_with_the_version(
     assert view.report["appraisal"]["curve"] == []
 
 
+def test_of_very_many_decisions_the_newest_are_looked_at(
+    database: Database,
+    scorer: Scorer,
+    settings: Settings,
+    site: SiteView,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learning, "_LOOKED_AT", 40)
+    teach(database, scorer, settings, site)  # good and spam in turns, 60 in all
+
+    train(database, scorer, settings, site)
+
+    with database.reading() as session:
+        view = versions.get(session, site.id, 1)
+    assert view.report["unseen"] == 40
+    assert sum(view.report["appraisal"]["ham"]) == sum(view.report["appraisal"]["spam"]) == 20
+
+
 def test_a_candidate_that_is_not_better_is_kept_and_does_not_score(
     database: Database, scorer: Scorer, settings: Settings, site: SiteView
 ) -> None:
