@@ -36,7 +36,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Give one line, or several for a traceback."""
         clock = _clock(int(record.created))
-        where = record.name.partition(".")[2] or record.name
+        where = record.name.rpartition(".")[2]
         extra = "".join(f" {k}={v}" for k, v in _extra(record).items())
         line = _escape(
             f"{clock} {record.levelname.lower():7} {where:14} {record.getMessage()}{extra}"
