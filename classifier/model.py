@@ -120,7 +120,7 @@ class Model:
             ValueError: The tuning belongs to another model.
         """
         verdicts: list[Verdict] = []
-        for first, last in _batches(contents):
+        for first, last in batches(contents):
             spans = span(contents[first:last], folded and folded[first:last])
             sums = self.add_up(spans, tuning)
             for odds, clues in zip(sums.log_odds.tolist(), find_clues(spans, sums), strict=True):
@@ -135,7 +135,7 @@ class Model:
         """
         parts = [
             self.add_up(span(contents[first:last]), tuning).log_odds
-            for first, last in _batches(contents)
+            for first, last in batches(contents)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -155,8 +155,7 @@ class Model:
         log_odds = np.bincount(grouped.row, grams, minlength=n_rows) + facts.sum(axis=1) + start
         if tuning is None:
             return Sums(log_odds, grouped, grams, facts)
-        if tuning.model_version != self.version:
-            raise ValueError(f"tuning for model {tuning.model_version}, not {self.version}")
+        tuning.require(self.version)
         clipped = np.clip(log_odds, -CLIP, CLIP)
         kept = tuning.base * np.divide(
             clipped, log_odds, out=np.ones(n_rows), where=np.abs(log_odds) > CLIP
@@ -196,7 +195,7 @@ class Model:
         return min(MOST_CAUTIOUS, _probability(odds))
 
 
-def _batches(contents: Sequence[Content]) -> Iterator[tuple[int, int]]:
+def batches(contents: Sequence[Content]) -> Iterator[tuple[int, int]]:
     """Cut into runs of at most 256 comments and about 100,000 characters: first, last + 1."""
     first = chars = 0
     for place, content in enumerate(contents):

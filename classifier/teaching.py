@@ -16,9 +16,9 @@ from scipy.sparse import csr_matrix, diags_array, hstack, vstack
 from sklearn.model_selection import StratifiedKFold
 
 from classifier.errors import TrainingDataError
-from classifier.examples import Example
+from classifier.examples import Content, Example
 from classifier.features import BLOCK_SLICES, N_GRAMS, Block, Floats, Integers, span, weigh
-from classifier.model import Model
+from classifier.model import Model, batches
 from classifier.pipeline import regress
 from classifier.structure import FACTS
 from classifier.tuning import CLIP, FEWEST, Tuning
@@ -51,7 +51,6 @@ video left out: log loss .112 to .110; after 200 labels .946 to .953)."""
 _STRENGTH: Final = 50.0
 _FOLDS: Final = 5
 _MOST: Final = 4000
-_BATCH: Final = 256
 
 
 class Teacher:
@@ -62,17 +61,18 @@ class Teacher:
 
         Args:
             model: The shipped model.
-            examples: The decisions.
+            examples: The decisions, and whatever else is to be scored beside them.
         """
         self._version: Final = model.version
         self._labels: Final = np.array([example.is_spam for example in examples], dtype=np.bool_)
         self._weights: Final = np.array([example.weight for example in examples])
-        batches = [
-            _read(model, examples[first : first + _BATCH])
-            for first in range(0, max(1, len(examples)), _BATCH)
+        contents = [example.content for example in examples]
+        parts = [
+            _read(model, contents[first:last])
+            for first, last in list(batches(contents)) or [(0, 0)]
         ]
-        self._matrix: Final = vstack([matrix for matrix, _ in batches], format="csr")
-        self._shipped: Final = np.concatenate([odds for _, odds in batches])
+        self._matrix: Final = vstack([matrix for matrix, _ in parts], format="csr")
+        self._shipped: Final = np.concatenate([odds for _, odds in parts])
 
     def teach(self, places: Integers) -> Tuning:
         """Fit a site's layer to some of the decisions.
@@ -129,8 +129,7 @@ class Teacher:
         """
         if tuning is None:
             return self._shipped[places]
-        if tuning.model_version != self._version:
-            raise ValueError(f"tuning for model {tuning.model_version}, not {self._version}")
+        tuning.require(self._version)
         learnt = np.concatenate([np.zeros(N_GRAMS), tuning.facts, [tuning.base]])
         learnt[tuning.columns] = tuning.weights
         odds: Floats = self._matrix[places] @ learnt + tuning.offset
@@ -163,13 +162,13 @@ def teach(model: Model, examples: Sequence[Example]) -> Tuning:
     return Teacher(model, newest).teach(np.arange(len(newest)))
 
 
-def _read(model: Model, examples: Sequence[Example]) -> tuple[csr_matrix, Floats]:
+def _read(model: Model, contents: Sequence[Content]) -> tuple[csr_matrix, Floats]:
     """Return n-grams, facts and bounded log-odds by the shipped model; and these unbounded."""
-    spans = span([example.content for example in examples])
+    spans = span(contents)
     sums = model.add_up(spans)
-    value = weigh(sums.grouped, model.parameters.rarity, len(examples))
+    value = weigh(sums.grouped, model.parameters.rarity, len(contents))
     place = (sums.grouped.row, sums.grouped.column)
-    grams = csr_matrix((value, place), shape=(len(examples), N_GRAMS))
+    grams = csr_matrix((value, place), shape=(len(contents), N_GRAMS))
     base = np.clip(sums.log_odds, -CLIP, CLIP)
     matrix = hstack([grams, csr_matrix(spans.facts), csr_matrix(base[:, None])], "csr")
     return matrix, sums.log_odds

@@ -51,6 +51,15 @@ class Tuning:
     spam: int
     model_version: str
 
+    def require(self, model_version: str) -> None:
+        """See to it that it belongs to this shipped model.
+
+        Raises:
+            ValueError: It belongs to another.
+        """
+        if self.model_version != model_version:
+            raise ValueError(f"tuning for model {self.model_version}, not {model_version}")
+
     def look_up(self, columns: Integers) -> Floats:
         """Return the weight of each of some columns, 0 where there is none."""
         if not len(self.columns):
