@@ -18,10 +18,10 @@ from typing import Any
 from service.base.config import Settings
 from service.base.errors import ConfigError, HamgateError
 
-# What asks whether we live: let past the gate, and of no interest besides.
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-
 _LIVE = "/livez"
+# What asks whether we live: let past the gate, and of no interest besides.
+PROBES = frozenset({_LIVE, "/readyz", "/metrics"})
+
 _LIVE_WITHIN_SECONDS = 1.0
 
 

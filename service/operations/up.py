@@ -28,7 +28,7 @@ from service.base.config import Settings
 from service.base.errors import ConfigError, HamgateError
 from service.base.supervision import Child, Supervisor
 
-log = logging.getLogger("service.operations.up")
+log = logging.getLogger("service.up")
 
 _VALKEY_MEMORY = "128mb"
 _READY_WITHIN_SECONDS = 30.0
