@@ -9,9 +9,10 @@ that a thread has left.
 import gzip
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 _MOST_BYTES = 32 << 20
 _LOCKS = 64
@@ -42,9 +43,9 @@ class Renderings:
     """The renderings that one process made last, up to 32 MB of them."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[Hashable, tuple[Hashable, Rendering]] = OrderedDict()
+        self._kept: LRUCache[Hashable, tuple[Hashable, Rendering]] = LRUCache(
+            most_bytes, getsizeof=lambda kept: len(kept[1].plain) + len(kept[1].packed)
+        )
         self._lock = threading.Lock()
         # Who wants what another thread is making waits for it; who wants something else does not.
         self._making = [threading.Lock() for _ in range(_LOCKS)]
@@ -69,21 +70,8 @@ class Renderings:
     def _find(self, asked: Hashable, follows: Hashable) -> Rendering | None:
         with self._lock:
             of, found = self._kept.get(asked, (None, None))
-            if found is None or of != follows:
-                return None
-            self._kept.move_to_end(asked)
-            return found
+        return found if of == follows else None
 
     def _keep(self, asked: Hashable, follows: Hashable, made: Rendering) -> None:
         with self._lock:
-            if asked in self._kept:
-                self._bytes -= _size(self._kept.pop(asked)[1])
             self._kept[asked] = (follows, made)
-            self._bytes += _size(made)
-            while self._bytes > self._most_bytes:
-                _, (_, old) = self._kept.popitem(last=False)
-                self._bytes -= _size(old)
-
-
-def _size(made: Rendering) -> int:
-    return len(made.plain) + len(made.packed)

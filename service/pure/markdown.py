@@ -4,9 +4,10 @@ Pure. The one rule: two independent sieves. The parser knows no HTML, no images 
 absolute ones; what it gives then passes a list of allowed tags and attributes.
 """
 
-import functools
+import threading
 
 import nh3
+from cachetools import LRUCache, cached
 from markdown_it import MarkdownIt
 
 # Emphasis, code, quotes, lists and links; no headings, which belong to the page.
@@ -19,7 +20,8 @@ _TAGS = {"p", "br", "em", "strong", "code", "pre", "blockquote", "ul", "ol", "li
 _ATTRIBUTES: dict[str, set[str]] = {"a": {"href"}, "ol": {"start"}, "*": set()}
 _SCHEMES = {"http", "https"}
 _REL = "nofollow ugc noopener"
-_KEPT_MOST = 4096
+# Some thousand comments as most are, two hundred of the longest.
+_KEPT_MOST_CHARACTERS = 2_000_000
 
 
 def _is_absolute(url: str) -> bool:
@@ -39,9 +41,9 @@ def _parser() -> MarkdownIt:
 _PARSER = _parser()
 
 
-@functools.lru_cache(maxsize=_KEPT_MOST)
+@cached(LRUCache[str, str](_KEPT_MOST_CHARACTERS, getsizeof=len), lock=threading.Lock())
 def render(body: str) -> str:
-    """Give a comment's text as HTML; the newest few thousand are kept.
+    """Give a comment's text as HTML; what was asked for last is kept, as long as there is room.
 
     Args:
         body: at most 10,000 characters, as `service.api.schemas` sees to: cleaning grows with the

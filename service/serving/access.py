@@ -33,7 +33,7 @@ _USE_NOTED_SECONDS = 3600.0
 _RECEIPT = "hamgate receipt"
 _RECEIPT_PREFIX = "rcp_"
 # Parsing an address takes as long as all else that is asked about it.
-_ADDRESSES_MOST = 4096
+_ADDRESSES_MOST = 1024
 # Some proxies write the port too: 192.0.2.1:4711, [2001:db8::1]:4711.
 _HOP = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 

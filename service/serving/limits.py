@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import flask
+from cachetools import TTLCache
 from flask_limiter import Limiter
 from flask_limiter.errors import RateLimitExceeded
 from limits import RateLimitItem, RateLimitItemPerSecond
@@ -145,10 +146,10 @@ class InOrder(FixedWindowRateLimiter):
 
 
 class _Purses:
-    """What was taken of counters and not spent yet, by subject."""
+    """What was taken of counters and not spent yet, by subject, until their window ends."""
 
-    def __init__(self) -> None:
-        self._purses: dict[str, _Purse] = {}
+    def __init__(self, window_seconds: int) -> None:
+        self._purses: TTLCache[str, _Purse] = TTLCache(_PURSES_MOST, window_seconds, time.monotonic)
         self._lock = threading.Lock()
 
     def fill(self, subject: str, taken: Count, take: int) -> Count:
@@ -162,8 +163,6 @@ class _Purses:
         had = taken.count - take
         left = max(0, min(taken.limit.amount, taken.count) - had - 1)
         with self._lock:
-            if len(self._purses) >= _PURSES_MOST:
-                self._purses.clear()
             self._purses[subject] = _Purse(taken, had + 1, left, time.monotonic())
         return replace(taken, count=had + 1)
 
@@ -200,7 +199,7 @@ class Limits:
             address: gives what stands for the client's address in the current request.
         """
         STRATEGIES[_STRATEGY] = InOrder
-        self._purses = _Purses()
+        self._purses = _Purses(settings.limit_other.window_seconds)
         self._settings = settings
         self._address = address
         self._limiter = Limiter(

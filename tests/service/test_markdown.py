@@ -1,5 +1,6 @@
 """Markdown: what becomes of what authors write, and of what attackers do."""
 
+import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
@@ -102,3 +103,16 @@ def test_whatever_is_written_only_allowed_markup_comes_out(body: str) -> None:
 )
 def test_the_longest_comment_is_rendered_whatever_it_repeats(unit: str) -> None:
     assert sieve((unit * 10_000)[:10_000])
+
+
+def test_the_longest_comments_take_no_more_room_than_others() -> None:
+    """Of 300 as long as may be, texts and HTML would be 6 MB."""
+    tracemalloc.start(1)
+    try:
+        for number in range(300):
+            markdown.render(f"{number} {'word ' * 2000}"[:10_000])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 5_000_000

@@ -1,5 +1,8 @@
 """What was looked up a moment ago is not looked up again; for how long is said."""
 
+import time
+import weakref
+
 import pytest
 
 from service.base.memory import Memory
@@ -41,3 +44,19 @@ def test_what_is_known_can_be_asked_without_looking_it_up() -> None:
         one.get("key", lambda: "found")
     assert memory.known("key") == "found"
     assert forgetful.known("key") is None
+
+
+def test_what_is_no_longer_known_is_let_go() -> None:
+    memory: Memory[Thing] = Memory(0.05)
+    things = [weakref.ref(memory.get(number, Thing)) for number in range(100)]
+    assert all(thing() for thing in things)
+
+    time.sleep(0.1)
+    newest = memory.get("newest", Thing)
+
+    assert not any(thing() for thing in things)
+    assert memory.known("newest") is newest
+
+
+class Thing:
+    """Something that tells when nobody holds it any more."""
