@@ -25,7 +25,7 @@ from service.base.jobs import Job
 from service.core.webhooks import outbox
 from service.ledger.bulk import inserting
 from service.ledger.db import db_now, insert_into, new_id, ring_after, utc_now
-from service.ledger.models import COMMENTS, THREADS, Comment, Thread
+from service.ledger.models import COMMENTS, IS_PUBLIC, THREADS, Comment, Thread
 from service.pure import text
 from service.pure.policy import Challenge, Status
 
@@ -206,7 +206,7 @@ def listing(
     if page_url is not None:
         conditions = [Comment.thread_id == thread_id(site_id, page_url)]
     if status is not None:
-        conditions.append(Comment.status == status)
+        conditions.append(IS_PUBLIC if status is Status.APPROVED else Comment.status == status)
     if before is not None:
         conditions.append(Comment.id < before)
     query = _VIEW.where(and_(*conditions)).order_by(Comment.id.desc()).limit(min(most, PAGE_MOST))

@@ -4,19 +4,18 @@ The one rule: only what is approved is ever in here. A parent that is not public
 its replies stand under the nearest comment above it that is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import not_, select
 from sqlalchemy.orm import Session
 
 from service.base.errors import NotFound
 from service.core.comments import thread_id
-from service.ledger.models import COMMENTS, THREADS
+from service.ledger.models import COMMENTS, IS_PUBLIC, THREADS
 from service.pure import text
-from service.pure.policy import Status
 
 PAGE = 100
 COUNTS_MOST = 100
@@ -123,12 +122,16 @@ def page(
     Raises:
         NotFound: the cursor's comment is not public any more, or that one.
     """
-    rows = session.execute(
-        select(COMMENTS.c.id, COMMENTS.c.parent_id, COMMENTS.c.status)
-        .where(COMMENTS.c.thread_id == thread.thread_id)
-        .order_by(COMMENTS.c.id)
-    ).all()
-    places = _arrange([(row.id, row.parent_id, row.status) for row in rows], order)
+    # By an index of what is public alone: most of what a thread holds may be spam.
+    public = {
+        row.id: row.parent_id
+        for row in session.execute(
+            select(COMMENTS.c.id, COMMENTS.c.parent_id)
+            .where(COMMENTS.c.thread_id == thread.thread_id, IS_PUBLIC)
+            .order_by(COMMENTS.c.id)
+        )
+    }
+    places = _arrange(public, _hidden_above(session, public), order)
     start = 0
     wanted = after or at
     if wanted is not None:
@@ -147,7 +150,7 @@ def name_of(session: Session, thread: Mark, comment_id: str) -> str | None:
         select(COMMENTS.c.name).where(
             COMMENTS.c.id == comment_id,
             COMMENTS.c.thread_id == thread.thread_id,
-            COMMENTS.c.status == Status.APPROVED,
+            IS_PUBLIC,
         )
     )
 
@@ -181,7 +184,7 @@ def newest(session: Session, site_id: str, page_url: str | None = None) -> list[
             COMMENTS.c.edited_at,
         )
         .join(THREADS, THREADS.c.id == COMMENTS.c.thread_id)
-        .where(where, COMMENTS.c.status == Status.APPROVED)
+        .where(where, IS_PUBLIC)
         .order_by(COMMENTS.c.id.desc())
         .limit(NEWEST_MOST)
     )
@@ -191,22 +194,46 @@ def newest(session: Session, site_id: str, page_url: str | None = None) -> list[
 _Place = tuple[str, str | None, int]
 
 
-def _arrange(rows: Iterable[tuple[str, str | None, str]], order: Order) -> list[_Place]:
+def _hidden_above(session: Session, public: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Give what public comments answer that is not public itself, and what that answers, and so on.
+
+    Args:
+        session: for reading.
+        public: all of a thread, each with its parent.
+
+    Returns:
+        Each with its parent.
+    """
+    wanted = {parent for parent in public.values() if parent is not None} - public.keys()
+    if not wanted:
+        return {}
+    columns = (COMMENTS.c.id, COMMENTS.c.parent_id)
+    hidden = select(*columns).where(COMMENTS.c.id.in_(wanted)).cte("hidden", recursive=True)
+    above = select(*columns).where(COMMENTS.c.id == hidden.c.parent_id, not_(IS_PUBLIC))
+    rows = session.execute(select(hidden.union(above)))
+    return {row.id: row.parent_id for row in rows}
+
+
+def _arrange(
+    public: Mapping[str, str | None], hidden: Mapping[str, str | None], order: Order
+) -> list[_Place]:
     """Give the public ones as (id, public parent, depth), each before its replies.
 
     Args:
-        rows: id, parent and status, oldest first, so a parent comes before its replies.
+        public: their parents, oldest first.
+        hidden: the parents of what they answer that is not public.
         order: of those without a public parent.
     """
-    above: dict[str, str | None] = {}  # the comment itself if it is public, else who is above it
+    above: dict[str | None, str | None] = {}  # the public one above what is not
+
+    def answered(parent_id: str | None) -> str | None:
+        return parent_id if parent_id in public else above.get(parent_id)
+
+    for comment_id, parent_id in sorted(hidden.items()):  # a parent before its replies
+        above[comment_id] = answered(parent_id)
     replies: dict[str | None, list[str]] = {}
-    for comment_id, parent_id, status in rows:
-        parent = None if parent_id is None else above.get(parent_id)
-        if status == Status.APPROVED:
-            above[comment_id] = comment_id
-            replies.setdefault(parent, []).append(comment_id)
-        else:
-            above[comment_id] = parent
+    for comment_id, parent_id in public.items():
+        replies.setdefault(answered(parent_id), []).append(comment_id)
     roots = replies.get(None, [])
     # A stack and not recursion: a thread may be one long chain.
     stack: list[_Place] = [
@@ -233,7 +260,7 @@ def _with_texts(session: Session, places: Sequence[_Place]) -> list[Shown]:
             COMMENTS.c.edited_at,
         ).where(
             COMMENTS.c.id.in_([place[0] for place in places]),
-            COMMENTS.c.status == Status.APPROVED,  # it may have changed since they were arranged
+            IS_PUBLIC,  # it may have changed since they were arranged
         )
     )
     texts = {row.id: row for row in rows}

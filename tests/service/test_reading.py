@@ -8,16 +8,27 @@ from typing import Any
 import flask
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import event
 
 from service.base.config import Settings
 from service.base.errors import NotFound
-from service.core import authoring, moderation, reading
+from service.core import authoring, comments, moderation, reading
 from service.core.reading import Order
 from service.core.sites import SiteView
 from service.ledger.db import Database
 from service.pure.policy import Status
 from service.pure.scoring import Scorer
-from tests.cast import HAM, ORIGIN, PAGE, decide, json_of, make_comment, make_site, wait_until
+from tests.cast import (
+    HAM,
+    ORIGIN,
+    PAGE,
+    decide,
+    json_of,
+    make_comment,
+    make_comments,
+    make_site,
+    wait_until,
+)
 from tests.conftest import database_of
 from workers import classification
 
@@ -74,6 +85,48 @@ def test_a_parent_that_is_not_public_leaves_no_trace(database: Database, site: S
     decide(database, [hidden, alone], Status.SPAM)
 
     assert shown(database, site) == [(a, 0), (reply, 1), (orphan, 0)]
+
+
+def test_a_chain_that_is_not_public_leaves_no_trace_either(
+    database: Database, site: SiteView
+) -> None:
+    top = approved(database, site)
+    chain = [top]
+    for _ in range(4):
+        chain.append(approved(database, site, parent_id=chain[-1]))
+    decide(database, chain[1:4], Status.DELETED)
+
+    assert shown(database, site) == [(top, 0), (chain[-1], 1)]
+
+
+def test_a_thread_is_read_past_its_spam(database: Database, site: SiteView) -> None:
+    """By an index of what is public: a thread may have a thousand times as much spam."""
+    top = approved(database, site)
+    reply = approved(database, site, parent_id=top)
+    spam = make_comments(database, site, [f"{HAM} {number}" for number in range(200)])
+    decide(database, spam, Status.SPAM)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    found = shown(database, site)
+    with database.reading() as session:
+        feed = reading.newest(session, site.id, PAGE)
+        listed = comments.listing(session, site.id, status=Status.APPROVED, page_url=PAGE)
+    event.remove(database.engine, "before_cursor_execute", note)
+
+    assert found == [(top, 0), (reply, 1)]
+    assert [one.id for one in feed] == [one.id for one in listed] == [reply, top]
+    explain = "EXPLAIN QUERY PLAN" if database.engine.name == "sqlite" else "EXPLAIN"
+    walks = [(statement, values) for statement, values in asked if "ORDER BY" in statement]
+    assert len(walks) == 3
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("ANALYZE")
+        for statement, values in walks:
+            plan = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
+            assert "ix_comments_public" in plan, (statement, plan)
 
 
 def test_depth_stops_at_four_in_a_chain_of_any_length(database: Database, site: SiteView) -> None:

@@ -27,6 +27,7 @@ POLICY_ACTOR = "policy"
 AUTHOR_ACTOR = "author"
 # What a person is asked about: pending, and looked at by the classifier as far as it could.
 _QUEUED = "status = 'pending' AND queue_at IS NOT NULL"
+_PUBLIC = "status = 'approved'"
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
@@ -86,6 +87,7 @@ class Comment(Base):
         Index("ix_comments_site_id_status", "site_id", "status", "id"),
         Index("ix_comments_site_id", "site_id", "id"),
         Index("ix_comments_thread_id", "thread_id", "id"),
+        Index("ix_comments_public", "thread_id", "id", "parent_id", **where(_PUBLIC)),
         Index("ix_comments_site_id_email_status", "site_id", "email_normalised", "status"),
         Index(
             "ix_comments_campaign_id",
@@ -182,6 +184,9 @@ THREADS = cast(Table, Thread.__table__)
 VERIFIED_AUTHORS = cast(Table, VerifiedAuthor.__table__)
 COMMENTS = cast(Table, Comment.__table__)
 DECISIONS = cast(Table, Decision.__table__)
+# What readers may see. It stands in the statement, or its partial index were not used once that is
+# prepared.
+IS_PUBLIC = COMMENTS.c.status == literal(Status.APPROVED.value, String(8), literal_execute=True)
 
 
 def is_automatic(decision: FromClause) -> ColumnElement[bool]:
