@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
@@ -142,6 +143,42 @@ def drain_batch(
     claimed_at = time.time_ns()
     if alarm is not None:
         alarm(lease * 0.8)
+    scored = _score(database, scorer, shelf or Shelf(), batch)
+    decided = _record(database, scored)
+    _tell(decided)
+    if (spans := traces.current()) is not None:
+        spans.batch(
+            [row.id for row in batch],
+            decided,
+            claimed_at=claimed_at,
+            scored_at=scored.at,
+            scoring_seconds=scored.seconds,
+            recorded_at=time.time_ns(),
+        )
+    return len(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What is to be recorded of a batch.
+
+    Attributes:
+        ballots: one for each of its comments.
+        places: among those that are alike; of the comments that were scored.
+        silent: what models on trial would have decided.
+        seconds: how long the classifier took.
+        at: when it was done, in nanoseconds since 1970.
+    """
+
+    ballots: Sequence[Ballot]
+    places: Sequence[Place]
+    silent: Sequence[Shadow]
+    seconds: float
+    at: int
+
+
+def _score(database: Database, scorer: Scorer, shelf: Shelf, batch: Sequence[Row[Any]]) -> _Scored:
+    """Judge a batch by its sites' rules; what was tried too often goes to a person unseen."""
     failed = [row for row in batch if row.classify_attempts > STRIKES]
     sound = [row for row in batch if row.classify_attempts <= STRIKES]
     folded = scorer.fold([row.body for row in sound])
@@ -149,42 +186,36 @@ def drain_batch(
     with database.reading() as session:
         places = campaigns.look_up(session, sound, sketches)
         cases = judging.cases(session, sound, [place.echoes for place in places], folded)
-        books = judging.rulebooks(session, scorer, shelf or Shelf(), {row.site_id for row in sound})
+        books = judging.rulebooks(session, scorer, shelf, {row.site_id for row in sound})
     began = time.monotonic()
     judgements = judging.judge(scorer, cases, books)
-    seconds, scored_at = time.monotonic() - began, time.time_ns()
-    silent = _ask_shadows(scorer, cases, books)
+    seconds, at = time.monotonic() - began, time.time_ns()
     ballots = [
         _ballot(row, judgement, place)
         for row, judgement, place in zip(sound, judgements, places, strict=True)
     ] + [_ballot(row, Judgement(policy.CLASSIFIER_ERROR, None, None)) for row in failed]
+    return _Scored(ballots, places, _ask_shadows(scorer, cases, books), seconds, at)
+
+
+def _record(database: Database, scored: _Scored) -> list[tuple[str, DecisionView]]:
+    """Record a batch in one transaction; give what was not decided elsewhere meanwhile."""
     with database.transaction() as session:
-        outcome = moderation.record(session, ballots)
-        campaigns.keep(session, places)
-        shadows.note(session, silent)
-        lost = sum(not isinstance(entry, DecisionView) for entry in outcome)
+        outcome = moderation.record(session, scored.ballots)
+        campaigns.keep(session, scored.places)
+        shadows.note(session, scored.silent)
+        decided = [
+            (ballot.comment_id, entry)
+            for ballot, entry in zip(scored.ballots, outcome, strict=True)
+            if isinstance(entry, DecisionView)
+        ]
+        lost = len(outcome) - len(decided)
         tally = tally_of(session.connection())
-        tally.observe(tallies.BATCH, len(batch))
-        tally.observe(tallies.SCORING_SECONDS, seconds)
+        tally.observe(tallies.BATCH, len(outcome))
+        tally.observe(tallies.SCORING_SECONDS, scored.seconds)
         tally.count(tallies.LOST, by=lost)
-    decided = [
-        (ballot.comment_id, entry)
-        for ballot, entry in zip(ballots, outcome, strict=True)
-        if isinstance(entry, DecisionView)
-    ]
-    _tell(decided)
-    if (spans := traces.current()) is not None:
-        spans.batch(
-            [row.id for row in batch],
-            decided,
-            claimed_at=claimed_at,
-            scored_at=scored_at,
-            scoring_seconds=seconds,
-            recorded_at=time.time_ns(),
-        )
     if lost:
-        log.info("%d of %d were decided elsewhere meanwhile", lost, len(batch))
-    return len(batch)
+        log.info("%d of %d were decided elsewhere meanwhile", lost, len(outcome))
+    return decided
 
 
 def _tell(decided: Sequence[tuple[str, DecisionView]]) -> None:
