@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from service.core import moderation, queue, storms
 from service.core.storms import StormView
 from service.ledger.db import utc_now
-from service.ledger.models import COMMENTS, DECISIONS, is_automatic
+from service.ledger.models import COMMENTS, DECISIONS, came_since, is_automatic
 from service.pure.policy import Status
 
 DAYS = 14
@@ -76,9 +76,7 @@ def of_site(session: Session, site_id: str) -> Overview:
             is_automatic(machine),
         )
         .outerjoin(last, last.c.id == COMMENTS.c.decision_id)
-        .where(
-            COMMENTS.c.site_id == site_id, COMMENTS.c.created_at >= now - timedelta(days=DAYS - 1)
-        )
+        .where(COMMENTS.c.site_id == site_id, came_since(now - timedelta(days=DAYS - 1)))
         .order_by(COMMENTS.c.id.desc())
         .limit(COMMENTS_MOST)
     ).all()

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from service.core import indexing
 from service.ledger.db import first_id
-from service.ledger.models import COMMENTS, DECISIONS, ENTRIES, THREADS, is_automatic
+from service.ledger.models import COMMENTS, DECISIONS, ENTRIES, THREADS, came_since, is_automatic
 from service.pure import terms
 from service.pure.policy import Status
 from service.pure.terms import Sought
@@ -234,7 +234,7 @@ def _narrow(site_id: str, filters: Filters) -> list[ColumnElement[bool]]:
         conditions.append(COMMENTS.c.thread_id.in_(thread))
     # Ids sort by time of making, so a day is a range of ids.
     if filters.since is not None:
-        conditions.append(COMMENTS.c.id >= first_id("cmt", _midnight(filters.since)))
+        conditions.append(came_since(_midnight(filters.since)))
     if filters.until is not None:
         after = _midnight(filters.until + timedelta(days=1))
         conditions.append(COMMENTS.c.id < first_id("cmt", after))

@@ -19,7 +19,7 @@ from service.judgement.budgets import Expectation
 from service.judgement.judging import Judgement, Rulebook
 from service.judgement.shelf import Shelf
 from service.ledger.db import Database, utc_now
-from service.ledger.models import COMMENTS, DECISIONS
+from service.ledger.models import COMMENTS, DECISIONS, came_since
 from service.pure.policy import Policy, Status, Thresholds
 from service.pure.scoring import Scorer
 
@@ -179,7 +179,7 @@ def _decided(row: Row[Any]) -> Status | None:
 def _recent(site_id: str, since: datetime, *columns: Any) -> Any:
     return select(*columns).where(
         COMMENTS.c.site_id == site_id,
-        COMMENTS.c.created_at >= since,
+        came_since(since),
         COMMENTS.c.status != Status.DELETED,
         forgetting.has_text(),
     )

@@ -17,7 +17,7 @@ from service.judgement import judging
 from service.judgement.judging import Rulebook
 from service.judgement.shelf import Shelf
 from service.ledger.db import Database, utc_now
-from service.ledger.models import COMMENTS, DECISIONS, SITES, Site, is_automatic
+from service.ledger.models import COMMENTS, DECISIONS, SITES, Site, came_since, is_automatic
 from service.pure.policy import Policy, Status
 from service.pure.scoring import (
     Budget,
@@ -173,7 +173,7 @@ def population(session: Session, site_id: str) -> Population:
         .where(
             COMMENTS.c.site_id == site_id,
             COMMENTS.c.status.in_((Status.APPROVED, Status.SPAM, Status.PENDING)),
-            COMMENTS.c.created_at >= utc_now() - timedelta(days=_POPULATION_DAYS),
+            came_since(utc_now() - timedelta(days=_POPULATION_DAYS)),
             forgetting.has_text(),
         )
         .order_by(COMMENTS.c.id.desc())

@@ -129,6 +129,8 @@ def _faults(connection: Connection, statement: str, values: Any) -> list[str]:
     faults = []
     if re.search(r"\bcount\(", words, re.IGNORECASE) and " LIMIT " not in words:
         faults.append(f"counts without a bound: {words}")
+    if re.search(r"\bcomments\.created_at [<>]", words):
+        faults.append(f"looks at what is older too, where ids would tell: {words}")
     if connection.dialect.name == "sqlite":
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         scans = [row[3] for row in rows if row[3].startswith("SCAN ")]
@@ -171,8 +173,11 @@ def test_what_reads_all_of_a_table_is_noticed(database: Database, site: SiteView
         _prefer_indexes(connection)
         assert _faults(connection, query, values) != []
         counting = _faults(connection, "SELECT count(*) FROM comments", ())
+        recent = "SELECT id FROM comments WHERE comments.created_at >= '2026-01-01 00:00:00'"
+        looking = _faults(connection, recent, ())
 
     assert any("counts without a bound" in fault for fault in counting)
+    assert any("what is older" in fault for fault in looking)
 
 
 def test_the_queue_says_how_many_rows_it_wants_so_that_its_plans_are_kept(

@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from service.base.config import Settings
 from service.core import moderation, overview, queue
-from service.ledger.db import Database, utc_now
+from service.ledger.db import Database, first_id, utc_now
 from service.ledger.models import Comment
 from service.pure.policy import Status
 from service.pure.scoring import Scorer
@@ -106,8 +106,9 @@ def test_what_was_undone_was_not_decided_and_the_oldest_is_not_the_most_useful(
 def test_older_comments_are_not_looked_at(database: Database) -> None:
     site = make_site(database)
     make_comment(database, site)
+    early = f"{first_id('cmt', utc_now() - timedelta(days=15))}{'0' * 14}"
     with database.transaction() as session:
-        session.execute(update(Comment).values(created_at=utc_now() - timedelta(days=15)))
+        session.execute(update(Comment).values(id=early))
 
     with database.reading() as session:
         assert overview.of_site(session, site.id).comments == 0

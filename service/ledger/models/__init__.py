@@ -19,6 +19,7 @@ from service.ledger.models.comments import (
     Decision,
     Thread,
     VerifiedAuthor,
+    came_since,
     is_automatic,
 )
 from service.ledger.models.confirmations import CONFIRMATIONS, SILENCED_MAILBOXES, Confirmation
@@ -112,5 +113,6 @@ __all__ = [
     "Storm",
     "Thread",
     "VerifiedAuthor",
+    "came_since",
     "is_automatic",
 ]

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from service.ledger.db import Base, UtcDateTime
+from service.ledger.db import Base, UtcDateTime, first_id
 from service.ledger.models.columns import Id, Json, partial, where
 from service.pure.policy import Challenge, Status
 
@@ -187,6 +187,15 @@ DECISIONS = cast(Table, Decision.__table__)
 # What readers may see. It stands in the statement, or its partial index were not used once that is
 # prepared.
 IS_PUBLIC = COMMENTS.c.status == literal(Status.APPROVED.value, String(8), literal_execute=True)
+
+
+def came_since(moment: datetime) -> ColumnElement[bool]:
+    """The condition that a comment came in at a time or later.
+
+    Ids sort by time, so it is a range of every index that ends in them, and what is older is not
+    even looked at.
+    """
+    return COMMENTS.c.id >= first_id("cmt", moment)
 
 
 def is_automatic(decision: FromClause) -> ColumnElement[bool]:
