@@ -52,14 +52,18 @@ def fill(here: Installation, count: int) -> str:
     while group := list(islice(rows, _AT_ONCE)):
         with database.transaction() as session:
             session.execute(insert(COMMENTS), group)
-    # As a ledger is that grew by and by, and that autovacuum has been through.
-    settled = "ANALYZE" if here.settings.sqlalchemy_url.startswith("sqlite") else "VACUUM ANALYZE"
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(settled))
+    settle(database)
     assert token is not None
     cookie = moderators.accept(database, token, password=_PASSWORD, name="Ann")
     database.close()
     return cookie
+
+
+def settle(database: Database) -> None:
+    """Have the ledger as it is when it grew by and by, and autovacuum has been through."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        analyze = "ANALYZE" if connection.dialect.name == "sqlite" else "VACUUM ANALYZE"
+        connection.execute(text(analyze))
 
 
 def _thread(site_id: str, number: int) -> dict[str, Any]:

@@ -140,6 +140,17 @@ TABLES: Mapping[str, Table] = {
             ("p99", "first_p99_ms", 0),
         ),
     ),
+    "flooded": Table(
+        "A page of a thread of fifty, before and after a flood of spam: ms",
+        (
+            ("spam", "spam", 0),
+            ("before p50", "calm_p50_ms", 2),
+            ("p95", "calm_p95_ms", 2),
+            ("after p50", "flooded_p50_ms", 2),
+            ("p95", "flooded_p95_ms", 2),
+            ("times", "times", 2),
+        ),
+    ),
     "queue": Table(
         "The moderators' queue: ms",
         (

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tests.bench.decisions import Decisions
 from tests.bench.deliveries import Deliveries
+from tests.bench.flooded import Flooded
 from tests.bench.intake import Intake, Reference
 from tests.bench.isso import Isso, IssoIntake
 from tests.bench.large import Large
@@ -69,6 +70,8 @@ ROWS: tuple[Row, ...] = (
     ),
     ISSO,
     NGINX,
+    Flooded("sqlite"),
+    Flooded("postgresql"),
     OpenPages("sqlite"),
     OpenPages("postgresql"),
     Decisions("sqlite"),

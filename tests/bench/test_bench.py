@@ -28,6 +28,7 @@ _NAMES = (
     "intake-sqlite-16",
     "reading-sqlite-100",
     "reading-postgresql-50-known",
+    "flooded-postgresql",
     "pages-sqlite",
     "decisions-sqlite",
     "decisions-postgresql",
