@@ -5,6 +5,7 @@ from sqlalchemy import Column, select
 
 from service.ledger.db import Database, db_now
 from service.ledger.models import ATTEMPTS, COMMENTS
+from tests.plans import plan_of
 
 
 @pytest.mark.parametrize("column", [COMMENTS.c.classify_at, ATTEMPTS.c.started_at], ids=str)
@@ -16,8 +17,7 @@ def test_what_is_compared_with_the_clock_is_looked_up_in_an_index(
         if not sqlite:
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # the table is empty
         compiled = select(column).where(column > db_now(60)).compile(connection)
-        explain = "EXPLAIN QUERY PLAN" if sqlite else "EXPLAIN"
         values = tuple(compiled.params.values()) if sqlite else compiled.params
-        rows = connection.exec_driver_sql(f"{explain} {compiled}", values).all()
+        plan = plan_of(connection, str(compiled), values)
 
-    assert ("SEARCH " if sqlite else "Index Cond") in str(rows)
+    assert ("SEARCH " if sqlite else "Index Cond") in plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import flask
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from service.base.config import Settings
 from service.core import objections, queue, sites
@@ -20,6 +20,7 @@ from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import decide, make_comments, make_site, odd_talk
 from tests.conftest import database_of
+from tests.plans import Asked, listening
 from workers import classification
 
 # Those that grow with every comment or decision; the others stay small on any site.
@@ -54,8 +55,6 @@ PAGES = (
 )
 PRAISE = "what a wonderful article about gardens, I will come back and read more of your posts"
 
-Asked = tuple[str, Any]
-
 
 @pytest.fixture
 def site(database: Database, scorer: Scorer, settings: Settings) -> SiteView:
@@ -82,17 +81,9 @@ def browser(app: flask.Flask, database: Database, site: SiteView) -> Browser:
 
 @pytest.fixture
 def asked(app: flask.Flask) -> Iterator[list[Asked]]:
-    """What is selected from now on, by any connection of the application."""
-    found: list[Asked] = []
-
-    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
-        if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            found.append((statement, values))
-
-    engine = database_of(app).engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield found
-    event.remove(engine, "before_cursor_execute", note)
+    """What is asked from now on, by any connection of the application."""
+    with listening(database_of(app).engine) as found:
+        yield found
 
 
 def test_no_page_reads_a_growing_table_without_an_index(
@@ -106,8 +97,10 @@ def test_no_page_reads_a_growing_table_without_an_index(
         asked.clear()
         path = page.format(campaign=campaign, comment=rows[0].id)
         assert browser.get(SITE + path).status_code == 200, path
-        assert asked
-        statements = list(asked)
+        statements = [
+            one for one in asked if one[0].lstrip().upper().startswith(("SELECT", "WITH"))
+        ]
+        assert statements
         with database.engine.connect() as connection:
             _prefer_indexes(connection)
             for statement, values in statements:

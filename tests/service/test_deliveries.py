@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from service.base.errors import Forbidden, Invalid, NotFound
 from service.core import audit, moderation, sites
@@ -18,6 +18,7 @@ from service.ledger.models import ATTEMPTS, DELIVERIES, ENDPOINTS, DeliveryStatu
 from service.pure.events import EventType
 from service.pure.policy import Policy, Status
 from tests.cast import decide, make_comment, make_endpoint, make_site
+from tests.plans import listening
 
 SUBMITTED = [EventType.COMMENT_SUBMITTED]
 
@@ -592,20 +593,13 @@ def test_looking_for_work_reads_indexes_alone(database: Database, site: SiteView
         return  # PostgreSQL reads tables of a few rows whole, whatever indexes there are
     endpoint_id, _ = make_endpoint(database, site)
     make_comment(database, site)
-    statements: list[tuple[str, Any]] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def keep(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        statements.append((statement, values))
-
-    with database.transaction() as session:
+    with listening(database.engine) as statements, database.transaction() as session:
         deliveries.busy(session)
         deliveries.tidy(session)
         claim = deliveries.claim(session, endpoint_id, 30)
         assert claim is not None
         deliveries.note(session, claim, Outcome(200))
         deliveries.overdue_seconds(session)
-    event.remove(database.engine, "before_cursor_execute", keep)
 
     with database.reading() as session:
         for statement, values in statements:

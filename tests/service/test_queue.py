@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from service.base.config import Settings
 from service.base.errors import NotFound, Stale
@@ -31,6 +31,7 @@ from tests.cast import (
     odd_talk,
     status_of,
 )
+from tests.plans import listening, plan_of
 from workers import classification
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -156,26 +157,17 @@ def test_the_queue_is_read_by_its_index(
 ) -> None:
     make_comments(database, site, odd_talk(5, spam=False))
     classification.drain(database, scorer, settings)
-    statements: list[tuple[str, Any]] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
-        if "queue_at" in statement:
-            statements.append((statement, values))
-
-    page(database, site, after=(NOON, "cmt_0"))
-    plans = []
+    with listening(database.engine) as asked:
+        page(database, site, after=(NOON, "cmt_0"))
+    first = next(one for one in asked if "queue_at" in one[0])
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET enable_seqscan = off")
-        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
-        for statement, values in statements[:1]:
-            rows = connection.exec_driver_sql(explain + statement, values)
-            plans.append(" ".join(str(row) for row in rows))
+        plan = plan_of(connection, *first)
 
-    assert all("ix_comments_queue" in plan for plan in plans)
-    assert "TEMP B-TREE FOR ORDER BY" not in plans[0]
-    assert "Sort" not in plans[0]
+    assert "ix_comments_queue" in plan
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
+    assert "Sort" not in plan
 
 
 def test_a_bulk_decision_is_undone_in_one_go(

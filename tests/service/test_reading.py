@@ -8,7 +8,6 @@ from typing import Any
 import flask
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event
 
 from service.base.config import Settings
 from service.base.errors import NotFound
@@ -30,6 +29,7 @@ from tests.cast import (
     wait_until,
 )
 from tests.conftest import database_of
+from tests.plans import listening, plan_of
 from workers import classification
 
 THREAD = f"/api/v1/sites/blog/thread?page_url={PAGE}"
@@ -105,27 +105,20 @@ def test_a_thread_is_read_past_its_spam(database: Database, site: SiteView) -> N
     reply = approved(database, site, parent_id=top)
     spam = make_comments(database, site, [f"{HAM} {number}" for number in range(200)])
     decide(database, spam, Status.SPAM)
-    asked: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
-        asked.append((statement, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    found = shown(database, site)
-    with database.reading() as session:
-        feed = reading.newest(session, site.id, PAGE)
-        listed = comments.listing(session, site.id, status=Status.APPROVED, page_url=PAGE)
-    event.remove(database.engine, "before_cursor_execute", note)
+    with listening(database.engine) as asked:
+        found = shown(database, site)
+        with database.reading() as session:
+            feed = reading.newest(session, site.id, PAGE)
+            listed = comments.listing(session, site.id, status=Status.APPROVED, page_url=PAGE)
 
     assert found == [(top, 0), (reply, 1)]
     assert [one.id for one in feed] == [one.id for one in listed] == [reply, top]
-    explain = "EXPLAIN QUERY PLAN" if database.engine.name == "sqlite" else "EXPLAIN"
     walks = [(statement, values) for statement, values in asked if "ORDER BY" in statement]
     assert len(walks) == 3
     with database.engine.connect() as connection:
         connection.exec_driver_sql("ANALYZE")
         for statement, values in walks:
-            plan = str(connection.exec_driver_sql(f"{explain} {statement}", values).all())
+            plan = plan_of(connection, statement, values)
             assert "ix_comments_public" in plan, (statement, plan)
 
 

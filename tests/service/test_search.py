@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, event, select, text, update
+from sqlalchemy import bindparam, select, text, update
 
 from service.base.config import Settings
 from service.core import comments, indexing, search
@@ -18,6 +18,7 @@ from service.pure import terms
 from service.pure.policy import Status
 from service.pure.scoring import Scorer
 from tests.cast import HAM, SPAM, decide, make_comment, make_comments, make_site, odd_talk
+from tests.plans import listening, plan_of
 from workers import classification, sweeper
 
 TODAY = datetime.now(UTC).date()
@@ -337,32 +338,21 @@ def test_every_search_is_read_by_an_index(
 ) -> None:
     monkeypatch.setattr(search, "_FIRST", 1)
     make_comments(database, site, odd_talk(3, spam=False))
-    statements: list[tuple[str, Any]] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
-        statements.append((statement, values))
-
-    for filters in (
-        {},
-        {"words": "step"},
-        {"words": "step", "status": Status.APPROVED},
-        {"words": "step", "email": "ada@example.org", "rule": "spam_score"},
-        {"author": "lovelace", "page_url": "https://blog.example.org/two"},
-        {"email": "x.org", "since": TODAY, "until": TODAY},
-        {"words": "step", "campaign_id": "cmp_1"},
-    ):
-        found_ids(database, site, **filters)
-    event.remove(database.engine, "before_cursor_execute", note)
+    with listening(database.engine) as asked:
+        for filters in (
+            {},
+            {"words": "step"},
+            {"words": "step", "status": Status.APPROVED},
+            {"words": "step", "email": "ada@example.org", "rule": "spam_score"},
+            {"author": "lovelace", "page_url": "https://blog.example.org/two"},
+            {"email": "x.org", "since": TODAY, "until": TODAY},
+            {"words": "step", "campaign_id": "cmp_1"},
+        ):
+            found_ids(database, site, **filters)
     with database.engine.connect() as connection:
-        sqlite = connection.dialect.name == "sqlite"
-        if not sqlite:
+        if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET enable_seqscan = off")  # three rows are read at once
-        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN "
-        plans = {
-            statement: " ".join(map(str, connection.exec_driver_sql(explain + statement, values)))
-            for statement, values in statements
-        }
+        plans = {statement: plan_of(connection, statement, values) for statement, values in asked}
 
     assert any("search_words" in plan or "ix_search_entries_words" in plan
                for plan in plans.values())  # fmt: skip

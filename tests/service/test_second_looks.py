@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 import flask
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from service.base.config import Settings
 from service.base.errors import NotFound
@@ -22,6 +21,7 @@ from service.pure.policy import Policy, Status
 from service.pure.scoring import Scorer
 from tests.browsing import Browser, make_moderator
 from tests.cast import decide, make_comments, make_site, odd_talk, status_of
+from tests.plans import listening, plan_of
 from workers import classification
 
 ANN, BO = "moderator:ann", "moderator:bo"
@@ -220,20 +220,14 @@ def test_an_answer_is_taken_back_by_its_giver_while_it_is_fresh(
 def test_the_sample_is_read_by_its_index(
     database: Database, site: SiteView, decided: list[str]
 ) -> None:
-    statements: list[tuple[str, Any]] = []
-
-    @event.listens_for(database.engine, "before_cursor_execute")
-    def note(_c: Any, _k: Any, statement: str, values: Any, _x: Any, _m: Any) -> None:
-        statements.append((statement, values))
-
-    asked(database, site, share=0.05)
+    with listening(database.engine) as statements:
+        asked(database, site, share=0.05)
 
     (sample,) = [one for one in statements if "second_looks" in one[0]]
     with database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET enable_seqscan = off")
-        explain = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
-        plan = str(connection.exec_driver_sql(explain + sample[0], sample[1]).all())
+        plan = plan_of(connection, *sample)
     assert "ix_decisions_human" in plan
 
 
