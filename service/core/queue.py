@@ -26,8 +26,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from service.ledger.bulk import any_of, listed
-from service.ledger.db import first_id
-from service.ledger.models import COMMENTS, DECISIONS, THREADS, is_automatic
+from service.ledger.models import (
+    COMMENTS,
+    DECISIONS,
+    THREADS,
+    came_before,
+    came_since,
+    is_automatic,
+)
 from service.pure.policy import Status
 
 PAGE_MOST = 50
@@ -144,7 +150,7 @@ def held_by(
     session: Session, site_id: str, rule: str, since: datetime, until: datetime
 ) -> list[Waiting]:
     """Give those that came in a time and wait because of one rule, up to 500."""
-    came = [COMMENTS.c.id >= first_id("cmt", since), COMMENTS.c.id < first_id("cmt", until)]
+    came = [came_since(since), came_before(until)]
     return _rows(session, site_id, [*_here(site_id), *came], MEMBERS_MOST, rule=rule)
 
 

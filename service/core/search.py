@@ -16,8 +16,15 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from service.core import indexing
-from service.ledger.db import first_id
-from service.ledger.models import COMMENTS, DECISIONS, ENTRIES, THREADS, came_since, is_automatic
+from service.ledger.models import (
+    COMMENTS,
+    DECISIONS,
+    ENTRIES,
+    THREADS,
+    came_before,
+    came_since,
+    is_automatic,
+)
 from service.pure import terms
 from service.pure.policy import Status
 from service.pure.terms import Sought
@@ -232,12 +239,11 @@ def _narrow(site_id: str, filters: Filters) -> list[ColumnElement[bool]]:
             THREADS.c.site_id == site_id, THREADS.c.page_url == filters.page_url
         )
         conditions.append(COMMENTS.c.thread_id.in_(thread))
-    # Ids sort by time of making, so a day is a range of ids.
     if filters.since is not None:
         conditions.append(came_since(_midnight(filters.since)))
     if filters.until is not None:
         after = _midnight(filters.until + timedelta(days=1))
-        conditions.append(COMMENTS.c.id < first_id("cmt", after))
+        conditions.append(came_before(after))
     return conditions
 
 

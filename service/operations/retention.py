@@ -29,6 +29,8 @@ from service.ledger.models import (
     DELIVERIES,
     EVENTS,
     RETENTION_MARKS,
+    came_before,
+    came_since,
 )
 from service.pure.policy import Status
 
@@ -93,7 +95,7 @@ def overdue(session: Session, settings: Settings, now: datetime | None = None) -
     )
     rows = session.execute(
         select(COMMENTS.c.id, COMMENTS.c.address)
-        .where(COMMENTS.c.id > (reached or _FIRST), COMMENTS.c.id < first_id("cmt", limit))
+        .where(COMMENTS.c.id > (reached or _FIRST), came_before(limit))
         .order_by(COMMENTS.c.id)
         .limit(_AT_ONCE)
     )
@@ -115,7 +117,7 @@ def _walks(settings: Settings) -> list[_Walk]:
         _Walk(
             _ADDRESSES,
             lambda reached, now: select(COMMENTS.c.id, COMMENTS.c.address).where(
-                COMMENTS.c.id > reached, COMMENTS.c.id < first_id("cmt", now - address_age)
+                COMMENTS.c.id > reached, came_before(now - address_age)
             ),
             _truncate_addresses,
         ),
@@ -243,7 +245,7 @@ def _campaigns(age: timedelta) -> Callable[[str, datetime], Select[Any]]:
             select(COMMENTS.c.id)
             .where(
                 COMMENTS.c.campaign_id == CAMPAIGNS.c.id,
-                COMMENTS.c.id >= first_id("cmt", now - age),
+                came_since(now - age),
             )
             .exists()
         )

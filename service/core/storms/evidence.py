@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from service.ledger.db import first_id, made_at
-from service.ledger.models import COMMENTS, SITES, came_since
+from service.ledger.models import COMMENTS, SITES, came_before, came_since
 from service.pure.policy import Policy, Status
 
 WINDOW = timedelta(minutes=10)
@@ -109,7 +109,7 @@ def busy(session: Session, now: datetime) -> set[str]:
     """Give the sites with storm mode to which enough came in the window, of its newest comments."""
     window = (
         select(COMMENTS.c.site_id)
-        .where(came_since(now - WINDOW), COMMENTS.c.id < first_id("cmt", now))
+        .where(came_since(now - WINDOW), came_before(now))
         .order_by(COMMENTS.c.id.desc())
         .limit(_BUSY_LOOKED_AT)
         .subquery()
@@ -124,11 +124,11 @@ def busy(session: Session, now: datetime) -> set[str]:
 
 
 def _came(site_id: str, since: datetime, until: datetime) -> list[ColumnElement[bool]]:
-    """The conditions of having come in a time. Ids sort by time, so it is a range of an index."""
+    """The conditions of having come to a site in a time."""
     return [
         COMMENTS.c.site_id == site_id,
         came_since(since),
-        COMMENTS.c.id < first_id("cmt", until),
+        came_before(until),
     ]
 
 

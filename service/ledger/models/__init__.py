@@ -19,6 +19,7 @@ from service.ledger.models.comments import (
     Decision,
     Thread,
     VerifiedAuthor,
+    came_before,
     came_since,
     is_automatic,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "Storm",
     "Thread",
     "VerifiedAuthor",
+    "came_before",
     "came_since",
     "is_automatic",
 ]

@@ -198,6 +198,11 @@ def came_since(moment: datetime) -> ColumnElement[bool]:
     return COMMENTS.c.id >= first_id("cmt", moment)
 
 
+def came_before(moment: datetime) -> ColumnElement[bool]:
+    """The condition that a comment came in before a time; as `came_since`."""
+    return COMMENTS.c.id < first_id("cmt", moment)
+
+
 def is_automatic(decision: FromClause) -> ColumnElement[bool]:
     """The condition that a decision is the rules' own, on a comment's text as it stands.
 
