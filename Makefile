@@ -21,14 +21,17 @@ test: $(VENV)/.dev debian     ## format, lint, types, import contracts, tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# What the tests run and no Python package brings. Elsewhere the tests that need it are skipped and
-# say so; where CI is set they may not be.
-DEBIAN := chromium dbus gcc iproute2 libc6-dev mount nginx-light nodejs npm systemd util-linux
-PROGRAMS := cc chromium mount nginx node npm ip systemd-analyze unshare
+# What the tests run and no Python package brings, program by program, with the package of Debian
+# that has it. Elsewhere the tests that need it are skipped and say so; where CI is set they may
+# not be. What is there already is left alone: it may come from elsewhere, as NodeSource's node,
+# which brings npm and refuses Debian's beside it.
+PROGRAMS := cc:gcc cc:libc6-dev chromium:chromium dbus-daemon:dbus ip:iproute2 mount:mount \
+            nginx:nginx-light node:nodejs npm:npm systemd-analyze:systemd unshare:util-linux
 
 debian:
-	@[ -z "$$CI" ] || which $(PROGRAMS) >/dev/null || \
-	  { apt-get -q update && apt-get -qy install --no-install-recommends $(DEBIAN); }
+	@[ -z "$$CI" ] || { \
+	  for one in $(PROGRAMS); do which $${one%:*} >/dev/null || set -- $$@ $${one#*:}; done; \
+	  [ $$# = 0 ] || { apt-get -q update && apt-get -qy install --no-install-recommends $$@; }; }
 
 bench: $(VENV)/.dev     ## the benchmarks of tests/bench (minutes; prints a table)
 	$(BIN)/python -m tests.bench
