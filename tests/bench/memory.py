@@ -35,13 +35,11 @@ class Memory:
                 accepted = generator.run(most=count).accepted
             _await_decided(here, accepted)
             time.sleep(_SETTLE_SECONDS)
-            parts = accounting.proportional_mb(parts_of(here.roots["up"]))
-            worked = accounting.proportional_mb(here.roots)["up"]
+            parts = weigh(here)
         return {
             "started_mb": started,
-            "worked_mb": worked,
+            "worked_mb": sum(parts.values()),
             **{f"{name}_mb": size for name, size in parts.items()},
-            "supervisor_mb": worked - sum(parts.values()),
         }
 
 
@@ -57,8 +55,9 @@ def _await_decided(here: Installation, count: int) -> None:
         time.sleep(0.2)
 
 
-def parts_of(up: int) -> dict[str, int]:
-    """Give the process ids of the parts that `hamgate up` runs."""
+def weigh(here: Installation) -> dict[str, float]:
+    """Give what each part of `hamgate up` takes, in MB; one that is not there is left out."""
+    up = here.roots["up"]
     found = {}
     for process in psutil.Process(up).children():
         # Valkey writes what it listens on behind its name, into the same argument.
@@ -66,4 +65,4 @@ def parts_of(up: int) -> dict[str, int]:
             name = _PARTS.get(word.rpartition("/")[2])
             if name is not None:
                 found[name] = process.pid
-    return found
+    return accounting.divided_mb(up, found, "supervisor")
