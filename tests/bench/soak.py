@@ -34,6 +34,7 @@ from tests.cast import ORIGIN
 _CONNECTIONS = 4
 _READS_FOR_EACH = 4
 _TELL_EVERY_SECONDS = 30.0
+_LEAST_MINUTES = 2
 _PARTS = ("web", "worker", "Valkey", "supervisor")
 
 _PAGE = quote(f"{ORIGIN}/posts/1", safe="")
@@ -48,6 +49,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=int, default=25, help="comments a second; four times reads")
     options = parser.parse_args()
+    if options.minutes < _LEAST_MINUTES:
+        parser.error(f"--minutes: at least {_LEAST_MINUTES}, or there is nothing to compare")
     print(f"| minute | comments | all at most, MB | {' | '.join(_PARTS)} | all in the mean |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory(prefix="hamgate-soak-") as name:
