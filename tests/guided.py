@@ -18,10 +18,16 @@ TARGETS = {
         "test_a_body_is_refused_or_read_as_another_parser_reads_it",
     ),
     "email": ("security.test_any_input", "test_an_address_is_refused_or_one_mailbox_in_one_form"),
-    "markdown": ("service.test_markdown", "test_whatever_is_written_only_allowed_markup_comes_out"),
-    "address": ("service.test_destinations", "test_pieces_of_addresses_are_refused_or_read_alike"),
+    "markdown": (
+        "service.pure.test_markdown",
+        "test_whatever_is_written_only_allowed_markup_comes_out",
+    ),
+    "address": (
+        "service.pure.test_destinations",
+        "test_pieces_of_addresses_are_refused_or_read_alike",
+    ),
     "url": (
-        "service.test_destinations",
+        "service.pure.test_destinations",
         "test_whatever_is_written_is_refused_or_read_alike_by_other_parsers",
     ),
     "fold": ("classifier.test_normalise", "test_fold_takes_any_text"),

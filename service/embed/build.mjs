@@ -1,5 +1,5 @@
 // npm ci && npm run build: writes built/ from source/. The result is committed, so that Hamgate
-// installs and runs without npm; tests/service/test_embed.py says when it is out of date.
+// installs and runs without npm; tests/service/embed/test_bundle.py says when it is out of date.
 import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { build, transform } from "esbuild";

@@ -1,7 +1,7 @@
 """Any input at all: what reads strangers' bytes is held against another reader of the same.
 
-URLs are in `tests/service/test_destinations.py`, Markdown in `test_markdown.py`, requests as a
-whole in `test_anything.py`, the classifier's folding in `tests/classifier/test_normalise.py`.
+URLs are in `tests/service/pure/test_destinations.py`, Markdown beside it, requests as a
+whole in `api/test_anything.py`, the classifier's folding in `tests/classifier/test_normalise.py`.
 """
 
 import json

@@ -15,7 +15,7 @@ from service.core.sites import Scope
 from service.pure.scoring import Scorer
 from tests.cast import bearer, json_of, make_body, make_comment, make_key, post
 from tests.conftest import Door
-from tests.service.test_access_matrix import MATRIX
+from tests.service.api.test_access_matrix import MATRIX
 from workers import classification
 
 _PAGES = ("/", "/docs")

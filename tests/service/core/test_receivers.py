@@ -25,7 +25,7 @@ from tests.cast import make_comment, make_endpoint, make_site
 from tests.system import free_port
 
 README = (Path(signing.__file__).parent / "README.md").read_text()
-FOREIGN = Path(__file__).parent.parent / "foreign"
+FOREIGN = Path(__file__).parents[2] / "foreign"
 SIGNED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 Headers = dict[str, str]

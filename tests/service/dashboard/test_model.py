@@ -15,7 +15,7 @@ from service.ledger.db import Database, utc_now
 from service.ledger.models import SHADOW_RULINGS
 from tests.browsing import Browser, make_moderator
 from tests.cast import make_comment, make_site
-from tests.service.test_versions import tuning
+from tests.service.judgement.test_versions import tuning
 
 MODEL = "/dashboard/sites/blog/model"
 CURVE = [
