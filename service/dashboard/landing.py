@@ -5,7 +5,7 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from service.base.errors import NotFound
-from service.core import sites
+from service.core import queue, sites
 from service.dashboard import session, template
 from service.serving.here import here
 
@@ -14,12 +14,18 @@ blueprint = Blueprint("landing", __name__)
 
 @blueprint.get("/")
 def show() -> str:
-    """List the sites of who is signed in."""
+    """List the sites of who is signed in, and how much waits on each."""
     who = session.person()
     with here().database.reading() as ledger:
         mine = [site for site in sites.listing(ledger) if site.id in who.roles]
+        waiting = queue.counts(ledger, [site.id for site in mine])
     return flask.render_template(
-        "landing.html", sites=mine, roles=who.roles, entries=template.entries()
+        "landing.html",
+        sites=mine,
+        roles=who.roles,
+        entries=template.entries(),
+        waiting=waiting,
+        most=queue.COUNT_MOST,
     )
 
 

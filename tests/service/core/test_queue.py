@@ -123,6 +123,28 @@ def test_pages_follow_each_other_without_a_gap_or_a_repetition(
         assert queue.count(session, site.id) == 7
 
 
+def test_what_waits_on_several_sites_is_counted_at_once(
+    database: Database,
+    scorer: Scorer,
+    settings: Settings,
+    site: SiteView,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty, other = make_site(database, "empty"), make_site(database, "other")
+    with database.transaction() as session:
+        sites.set_policy(session, other.id, Policy(premoderation=True))
+    ids = make_comments(database, site, odd_talk(4, spam=False))
+    make_comments(database, other, odd_talk(2, spam=False, seed=1))
+    classification.drain(database, scorer, settings)
+    decide(database, ids[:1], Status.APPROVED, "moderator:m1")
+
+    with database.reading() as session:
+        assert queue.counts(session, [site.id, empty.id]) == {site.id: 3, empty.id: 0}
+        assert queue.counts(session, []) == {}
+        monkeypatch.setattr(queue, "COUNT_MOST", 2)
+        assert queue.counts(session, [site.id, other.id]) == {site.id: 2, other.id: 2}
+
+
 def test_a_campaign_is_one_row_with_its_members(
     database: Database, scorer: Scorer, settings: Settings, site: SiteView
 ) -> None:

@@ -93,10 +93,10 @@ def test_no_page_reads_a_growing_table_without_an_index(
         rows = queue.page(session, site.id)
     (campaign,) = {row.campaign_id for row in rows if row.alike > 1}
     faults = []
-    for page in PAGES:
+    for page in ("/dashboard/", *(SITE + page for page in PAGES)):
         asked.clear()
         path = page.format(campaign=campaign, comment=rows[0].id)
-        assert browser.get(SITE + path).status_code == 200, path
+        assert browser.get(path).status_code == 200, path
         statements = [
             one for one in asked if one[0].lstrip().upper().startswith(("SELECT", "WITH"))
         ]
