@@ -21,7 +21,7 @@ from service.base.renderings import Renderings
 from service.base.supervision import die_with
 from service.front import Front
 from service.ledger.db import Database
-from service.operations import traces
+from service.operations import counters, traces
 from service.serving import access, limits, problems
 from service.serving.access import Access
 from service.serving.answers import Asked
@@ -128,6 +128,8 @@ def start() -> Front:
         die_with(parent.pid)
     settings = config.from_environ(os.environ)
     logs.configure(settings)
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        counters.take_place(settings.counters_folder)
     traces.begin(settings, "web")
     atexit.register(traces.end)
     return in_front_of(create_app(settings))

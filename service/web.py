@@ -2,15 +2,13 @@
 
 import os
 import resource
-import shutil
-from pathlib import Path
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops, TaskImpl
 from granian.http import HTTP1Settings
 
 from service.base.config import Settings
-from service.base.errors import ConfigError
+from service.operations import counters
 
 _HEADERS_WITHIN_MS = 10_000
 # What a process has open besides its clients' connections: databases, counters, libraries.
@@ -24,8 +22,9 @@ def run(settings: Settings) -> None:
         ConfigError: the home cannot be written.
     """
     os.environ["HAMGATE_HOME"] = str(settings.home)
+    counters.lay_out(settings.counters_folder, settings.web_processes)
     # prometheus_client reads this when it is imported, so nothing above may import it.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_empty(settings.counters_folder))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.counters_folder)
     # Imported before the web processes are forked, it is in memory once for all of them.
     from service import app
     from service.base import supervision
@@ -61,13 +60,3 @@ def _allow_files(wanted: int) -> None:
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _empty(folder: Path) -> Path:
-    """Make the folder through which web processes share their counters, empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make {folder}: {error.strerror}; set HAMGATE_HOME") from error
-    return folder

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -22,6 +29,11 @@ from service.core import moderation, storms
 from service.core.webhooks import deliveries
 from service.ledger import tallies
 from service.ledger.db import Database
+from service.operations import counters
+
+if not issubclass(values.ValueClass, values.MutexValue):
+    # By place instead of process id, so that no process needs files that are not there yet.
+    values.ValueClass = values.MultiProcessValue(counters.place)  # type: ignore[no-untyped-call]  # theirs
 
 REQUESTS = Counter(
     "hamgate_http_requests", "Requests answered, by route and status.", ["route", "status"]
@@ -102,16 +114,16 @@ class _Ledger(Collector):
 
 
 def _of_processes(folder: Path) -> Iterator[Metric]:
-    """Give the memory of the web processes: of those that left counters, the ones that live."""
+    """Give the memory of the web processes: of those that have a place, the ones that live."""
     memory = GaugeMetricFamily(
         "hamgate_web_resident_bytes", "Memory of a web process.", labels=["pid"]
     )
-    for pid in {path.stem.rpartition("_")[2] for path in folder.glob("*_*.db")}:
+    for pid in counters.processes(folder):
         try:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         except FileNotFoundError:  # it has ended, or this is not Linux
             continue
-        memory.add_metric([pid], pages * resource.getpagesize())
+        memory.add_metric([str(pid)], pages * resource.getpagesize())
     yield memory
 
 
