@@ -7,6 +7,7 @@ Each command imports what it needs when it runs: `hamgate up` stays in memory fo
 service runs and needs next to nothing.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What the disk may say to any file we write.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
 
 def main() -> None:
     """Run the command line."""
@@ -45,6 +49,10 @@ def main() -> None:
         click.echo(f"error: {error}; `hamgate doctor` looks closer", err=True)
     except HamgateError as error:
         click.echo(f"error: {error}", err=True)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        click.echo(f"error: {error.strerror}; `hamgate doctor` says where", err=True)
     sys.exit(1)  # without an error, click has ended the program itself
 
 

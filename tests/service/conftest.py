@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from service import cli
 from service.base.config import Settings
 from service.operations import schema
+from tests.chaos.disk import Disk
 
 
 @dataclass
@@ -69,3 +70,12 @@ def installed(home: Path, sqlite_template: Path) -> Settings:
     settings.database_file.write_bytes(sqlite_template.read_bytes())
     assert schema.is_current(settings)
     return settings
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk of 16 MB that can be filled."""
+    if reason := Disk.missing():
+        pytest.skip(reason)
+    with Disk(tmp_path / "disk", 16) as made:
+        yield made

@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import flask
@@ -104,14 +104,6 @@ def test_web_processes_end_when_the_first_of_them_is_killed(environ: Mapping[str
         system.start("web")  # the port is free
     finally:
         system.stop()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    if reason := Disk.missing():
-        pytest.skip(reason)
-    with Disk(tmp_path / "disk", 16) as made:
-        yield made
 
 
 def test_web_processes_serve_on_a_full_disk_and_come_back_when_they_die(

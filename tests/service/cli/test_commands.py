@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it: what works, and what each mistake is answered with."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from service.base.config import VARIABLES, Settings
 from service.core import sites
 from service.core.sites import Scope
 from tests.cast import make_key, make_site, open_ledger
+from tests.chaos.disk import Disk
 from tests.service.conftest import Ended
 from tests.system import free_port
 
@@ -264,7 +266,18 @@ def test_a_home_that_cannot_be_made_ends_the_web_server_with_the_reason(
     ended = command("web", HAMGATE_HOME=str(tmp_path / "file"), HAMGATE_PORT=str(free_port()))
 
     assert ended.code == 1
-    assert ended.err.splitlines()[-1].startswith(f"error: cannot make {tmp_path / 'file'}")
+    assert ended.err.splitlines()[-1].startswith(f"error: cannot write {tmp_path / 'file'}")
+
+
+@pytest.mark.parametrize("path", ["up", "web", "migrate"])
+def test_a_full_disk_is_one_line(command: Command, disk: Disk, path: str) -> None:
+    disk.fill()
+
+    ended = command(path, HAMGATE_HOME=str(disk.folder / "home"), HAMGATE_PORT=str(free_port()))
+
+    assert ended.code == 1
+    (line,) = ended.err.splitlines()
+    assert re.search("No space left|disk is full", line)
 
 
 def test_migrate_says_where_the_database_was_and_is(command: Command, home: Path) -> None:
