@@ -8,6 +8,7 @@ attempt; only the recorded decision takes it away. So it is safe to run twice an
 import logging
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Float, Integer, Row, Select, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from service.base import logs
@@ -25,11 +26,13 @@ from service.base.jobs import Job
 from service.core import campaigns, moderation
 from service.core.campaigns import Place
 from service.core.moderation import Ballot, DecisionView
+from service.core.webhooks.audience import read_audiences
 from service.judgement import judging, shadows
 from service.judgement.judging import Case, Judgement, Rulebook
 from service.judgement.shadows import Shadow
 from service.judgement.shelf import Shelf
 from service.ledger import tallies
+from service.ledger.bulk import Bulk
 from service.ledger.db import Database, db_now, tally_of
 from service.ledger.models import COMMENTS, POLICY_ACTOR
 from service.operations import traces
@@ -93,6 +96,9 @@ def warm_up(database: Database, scorer: Scorer) -> None:
             judging.cases(session, [], [])
             judging.rulebooks(session, scorer, Shelf(), {"none"})
             moderation.record(session, [Ballot("none", 1, Status.PENDING, POLICY_ACTOR, "")])
+            read_audiences(session.connection(), {"none"})
+            for statement in Bulk.declared:
+                statement.prepare(session.connection())
     except Unavailable as error:
         log.warning("the ledger is not there yet: %s", error)
     finally:
@@ -255,6 +261,10 @@ class Tried(Enum):
     OFTEN = 2
 
 
+# How many of them at once.
+_MOST = {Tried.NEVER: sys.maxsize, Tried.ONCE: _FEW, Tried.OFTEN: 1}
+
+
 def draw() -> Tried:
     """Draw by lot who goes first: in six of eight claims what was never tried.
 
@@ -276,13 +286,19 @@ def claim(
         first: which of the three goes before the other two.
     """
     for tried in dict.fromkeys((first, *Tried)):
-        if claimed := _lease(session, _due(tried, most), lease_seconds):
+        if claimed := _lease(session, tried, most, lease_seconds):
             return claimed
     return []
 
 
-def _due(tried: Tried, most: int) -> Select[Any]:
+def _lease(session: Session, tried: Tried, most: int, lease_seconds: int) -> Sequence[Row[Any]]:
+    given = {"most": min(most, _MOST[tried]), "lease": lease_seconds}
+    return session.connection().execute(_LEASING[tried], given).all()
+
+
+def _due(tried: Tried) -> Select[Any]:
     attempts = COMMENTS.c.classify_attempts
+    most = bindparam("most", type_=Integer)
     due = (
         select(COMMENTS.c.id)
         .where(COMMENTS.c.classify_at <= db_now())
@@ -294,23 +310,21 @@ def _due(tried: Tried, most: int) -> Select[Any]:
     # Only among what is due first: a backlog of a million that nobody tried would be read to its
     # end. What was tried comes there once all that was due before it has been claimed.
     ahead = due.add_columns(attempts).limit(_LOOKED_AT).subquery()
-    found = select(ahead.c.id)
-    if tried is Tried.ONCE:
-        return found.where(ahead.c.classify_attempts == 1).limit(min(most, _FEW))
-    return found.where(ahead.c.classify_attempts > 1).limit(min(most, 1))
+    was = ahead.c.classify_attempts
+    return select(ahead.c.id).where(was == 1 if tried is Tried.ONCE else was > 1).limit(most)
 
 
-def _lease(session: Session, due: Select[Any], lease_seconds: int) -> Sequence[Row[Any]]:
-    leased = (
-        update(COMMENTS)
-        .where(COMMENTS.c.id.in_(due.scalar_subquery()))
-        .values(
-            classify_at=db_now(lease_seconds),
-            classify_attempts=COMMENTS.c.classify_attempts + 1,
-        )
-        .returning(*_CLAIMED)
+# Made once: to make one took as long as to ask it, twice or more in each job.
+_LEASING = {
+    tried: update(COMMENTS)
+    .where(COMMENTS.c.id.in_(_due(tried).scalar_subquery()))
+    .values(
+        classify_at=db_now(bindparam("lease", type_=Float)),
+        classify_attempts=COMMENTS.c.classify_attempts + 1,
     )
-    return session.connection().execute(leased).all()
+    .returning(*_CLAIMED)
+    for tried in Tried
+}
 
 
 def _ask_shadows(

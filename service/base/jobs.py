@@ -16,6 +16,7 @@ from typing import Any, cast
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import SSLConnection, parse_url
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 from rq import Queue, Worker
@@ -30,6 +31,11 @@ _BELL_MS = 5000
 # After a failure the bell is left alone this long, so that a dead Redis costs one time-out
 # every two seconds instead of one per comment.
 _QUIET_SECONDS = 2.0
+
+
+# What each connection tells of itself: with none given, each looked its version up among all
+# installed packages, 2 ms of every job.
+_DRIVER = DriverInfo()
 
 
 class Job(StrEnum):
@@ -67,6 +73,7 @@ def connect_blocking(settings: Settings) -> redis.Redis:
 
 def _client(settings: Settings, **options: Any) -> redis.Redis:
     watched = sentinels.read(settings.redis_address)
+    options["driver_info"] = _DRIVER
     client: redis.Redis
     if watched is None:
         client = redis.Redis.from_url(settings.redis_address, **options)

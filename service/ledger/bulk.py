@@ -8,7 +8,7 @@ by any other statement.
 
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.compiler import Compiled
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from service.ledger.db import insert_into
@@ -42,6 +43,9 @@ Given = Mapping[str, ColumnElement[Any]]
 
 class Bulk:
     """A statement for many rows; to be kept, so that it is made once."""
+
+    # All that there are, in the modules that have been imported.
+    declared: ClassVar[list["Bulk"]] = []
 
     def __init__(
         self,
@@ -64,15 +68,28 @@ class Bulk:
         }
         self._make = make
         self._made: dict[str, Any] = {}
+        self.declared.append(self)
 
     def __call__(self, connection: Connection, rows: Rows) -> None:
         """Execute it; no two of the rows may change the same one."""
-        if not rows:
-            return
+        if rows:
+            self._execute(connection, rows)
+
+    def prepare(self, connection: Connection) -> None:
+        """Make it as the database wants it, for children that are forked later; change nothing."""
+        made = self._made_for(connection)
+        if not isinstance(made, Compiled):
+            self._execute(connection, [])  # the engine keeps what it has compiled
+
+    def _made_for(self, connection: Connection) -> Any:
         dialect = connection.dialect.name
-        made = self._made.get(dialect)
-        if made is None:
-            made = self._made[dialect] = self._write(connection)
+        if dialect not in self._made:
+            self._made[dialect] = self._write(connection)
+        return self._made[dialect]
+
+    def _execute(self, connection: Connection, rows: Rows) -> None:
+        dialect = connection.dialect.name
+        made = self._made_for(connection)
         if dialect == "sqlite" and self._at_once:
             listed = zip(
                 *(self._values(name, rows, connection) for name in self._types), strict=True

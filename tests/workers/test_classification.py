@@ -1,5 +1,6 @@
 """Draining: claims, leases, strikes, and decisions that are recorded once."""
 
+import importlib.metadata
 import shutil
 import threading
 import time
@@ -10,17 +11,28 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from classifier import BUILTIN
 from service.base.config import Settings
+from service.base.jobs import Doorbell
 from service.core import comments, moderation, sites
 from service.core.comments import CommentView
 from service.core.moderation import Ballot, DecisionView
+from service.ledger.bulk import Bulk
 from service.ledger.db import Database, db_now, utc_now
 from service.ledger.models import COMMENTS, Decision
 from service.pure.policy import Policy, Status
 from service.pure.scoring import Content, Folded, Scorer, Tuning, Verdict
-from tests.cast import HAM, SPAM, make_comment, make_site, make_verified_author, open_ledger
+from tests.cast import (
+    HAM,
+    SPAM,
+    make_comment,
+    make_comments,
+    make_site,
+    make_verified_author,
+    open_ledger,
+)
 from workers import classification
 from workers.classification import Tried
 
@@ -297,11 +309,8 @@ def test_everybody_goes_first_at_times() -> None:
     assert drawn[Tried.NEVER] > drawn[Tried.ONCE] + drawn[Tried.OFTEN]
 
 
-def test_what_was_tried_before_is_not_looked_for_in_all_that_waits(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(classification, "_LOOKED_AT", 3)
-    make_tried(database, [0] * 4 + [1])
+def test_what_was_tried_before_is_not_looked_for_in_all_that_waits(database: Database) -> None:
+    make_tried(database, [0] * (classification._LOOKED_AT + 1) + [1])
 
     with database.transaction() as session:
         claimed = classification.claim(session, 2, 60, Tried.ONCE)
@@ -313,13 +322,13 @@ def test_what_was_tried_before_is_not_looked_for_in_all_that_waits(
 def make_tried(database: Database, attempts: Sequence[int]) -> None:
     """Make a comment for each number of attempts, due one after another."""
     site = make_site(database)
-    made = [make_comment(database, site) for _ in attempts]
+    made = make_comments(database, site, [HAM] * len(attempts))
     with database.transaction() as session:
         for number, (comment, count) in enumerate(zip(made, attempts, strict=True)):
             session.execute(
                 update(COMMENTS)
                 .where(COMMENTS.c.id == comment)
-                .values(classify_at=db_now(number - 60), classify_attempts=count)
+                .values(classify_at=db_now(number - 600), classify_attempts=count)
             )
 
 
@@ -347,3 +356,32 @@ def drain_until_decided(
             return
         time.sleep(0.1)
     raise AssertionError("not decided in time")
+
+
+def test_a_child_writes_no_statement_and_looks_up_no_version_that_all_others_need_as_well(
+    database: Database, scorer: Scorer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement in Bulk.declared:  # as in a worker that has just begun
+        monkeypatch.setattr(statement, "_made", {})
+    classification.warm_up(database, scorer)
+    web = open_ledger(settings)
+    make_comment(web, make_site(web), body=HAM)
+    web.close()
+    made: list[str] = []
+    compile_one, look_up = SQLCompiler.__init__, importlib.metadata.version
+
+    def compile_and_note(self: SQLCompiler, *given: Any, **more: Any) -> None:
+        compile_one(self, *given, **more)
+        made.append(self.string)
+
+    def look_up_and_note(name: str) -> str:
+        made.append(name)
+        return look_up(name)
+
+    monkeypatch.setattr(SQLCompiler, "__init__", compile_and_note)
+    monkeypatch.setattr(importlib.metadata, "version", look_up_and_note)
+    assert classification.drain_batch(database, scorer, settings) == 1
+    assert classification.drain_batch(database, scorer, settings) == 0
+    assert Doorbell(settings).ping()
+
+    assert made == []
