@@ -49,17 +49,17 @@ def take_place(folder: Path) -> None:
     global _place, _lock
     for number in itertools.count():
         path = folder / f"process_{number}"
-        if not path.exists():
-            _lay_out(folder, number)
+        path.touch()
         held = path.open("r+b")
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             held.close()
             continue
-        held.write(
-            _named(os.getpid())
-        )  # over what was there: to empty it would give its block back
+        if not path.stat().st_size:  # one more than were laid out
+            _lay_out(folder, number)
+        # Over what was there: to empty the file would give its block back.
+        held.write(_named(os.getpid()))
         held.flush()
         _place, _lock = str(number), held
         return
@@ -77,6 +77,7 @@ def processes(folder: Path) -> list[int]:
 
 
 def _lay_out(folder: Path, number: int) -> None:
+    """Write a place that nobody else has; its last file is empty until all of it is there."""
     for kind in _TYPES:
         (folder / f"{kind}_{number}.db").write_bytes(bytes(_ROOM_BYTES))
     (folder / f"process_{number}").write_bytes(_named(""))

@@ -146,7 +146,7 @@ def test_web_processes_serve_on_a_full_disk_and_come_back_when_they_die(
 
 
 def _serving(first: psutil.Process) -> set[int]:
-    """Give the ids of the processes that have a place to count in and live."""
+    """Give the ids of the web processes that live."""
     return {one.pid for one in first.children() if not is_gone(one.pid)}
 
 
