@@ -31,8 +31,6 @@ _BELL_MS = 5000
 # After a failure the bell is left alone this long, so that a dead Redis costs one time-out
 # every two seconds instead of one per comment.
 _QUIET_SECONDS = 2.0
-
-
 # What each connection tells of itself: with none given, each looked its version up among all
 # installed packages, 2 ms of every job.
 _DRIVER = DriverInfo()

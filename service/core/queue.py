@@ -173,13 +173,7 @@ def count(session: Session, site_id: str) -> int:
 
 def counts(session: Session, site_ids: Collection[str]) -> dict[str, int]:
     """Count what waits on each of these sites, up to `COUNT_MOST`, in one statement."""
-    some = (
-        select(COMMENTS.c.id)
-        .where(*_here(SITES.c.id))
-        .limit(_limit(COUNT_MOST))
-        .correlate(SITES)
-        .subquery()
-    )
+    some = _some(_here(SITES.c.id)).correlate(SITES).subquery()
     many = select(func.count()).select_from(some).scalar_subquery().label("many")
     these = any_of(session.connection(), SITES.c.id, site_ids)
     return {row.id: row.many for row in session.execute(select(SITES.c.id, many).where(these))}
@@ -303,8 +297,13 @@ def _waiting(session: Session, site_id: str, rows: Sequence[Row[Any]]) -> list[W
 
 
 def _count(session: Session, conditions: Sequence[ColumnElement[bool]]) -> int:
-    some = select(COMMENTS.c.id).where(*conditions).limit(_limit(COUNT_MOST))
-    return session.scalar(select(func.count()).select_from(some.subquery())) or 0
+    some = _some(conditions).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _some(conditions: Sequence[ColumnElement[bool]]) -> Select[tuple[str]]:
+    """Give what is counted: up to `COUNT_MOST` comments."""
+    return select(COMMENTS.c.id).where(*conditions).limit(_limit(COUNT_MOST))
 
 
 def _alike(session: Session, site_id: str, campaign_ids: set[str]) -> dict[str, int]:
@@ -312,12 +311,7 @@ def _alike(session: Session, site_id: str, campaign_ids: set[str]) -> dict[str, 
     campaigns = sorted(campaign_ids)
     parts = []
     for place, campaign_id in enumerate(campaigns):
-        some = (
-            select(COMMENTS.c.id)
-            .where(*_of(site_id, campaign_id))
-            .limit(_limit(COUNT_MOST))
-            .subquery()
-        )
+        some = _some(_of(site_id, campaign_id)).subquery()
         parts.append(select(literal(place), func.count()).select_from(some))
     if not parts:
         return {}
