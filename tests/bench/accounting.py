@@ -1,10 +1,13 @@
 """What processes cost: CPU time and memory of whole process trees."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
+
+T = TypeVar("T")
 
 _ATTEMPTS = 20
 
@@ -33,24 +36,23 @@ def proportional_mb(roots: Mapping[str, int]) -> dict[str, float]:
 def divided_mb(root: int, parts: Mapping[str, int], rest: str) -> dict[str, float]:
     """Give the memory of one process tree by its parts, in MB, all from one reading.
 
-    As `proportional_mb`, but a page that two parts share counts once; where the tree changes
-    while it is read, it is read again: the pages of a child that ends become its parent's.
+    Where the tree changes while it is read, it is read again: the pages that a child shared are
+    its parent's alone once it has ended.
 
     Args:
         root: process id at the root of the tree.
         parts: for each name the process id at the root of a tree within it.
         rest: what to call that which is in none of them.
     """
-    for _ in range(_ATTEMPTS):
-        before = _tree(root)
-        with suppress(psutil.NoSuchProcess):
-            names = {one: name for name, pid in parts.items() for one in _tree(pid)}
-            sizes = dict.fromkeys([*parts, rest], 0.0)
-            for process in before:
-                sizes[names.get(process, rest)] += _pss_mb(process)
-            if _tree(root) == before:
-                return sizes
-    raise RuntimeError(f"the processes below {root} change too fast to be weighed")
+
+    def weigh(processes: Sequence[psutil.Process]) -> dict[str, float]:
+        names = {one: name for name, pid in parts.items() for one in _tree(pid)}
+        sizes = dict.fromkeys([*parts, rest], 0.0)
+        for process in processes:
+            sizes[names.get(process, rest)] += _pss_mb(process)
+        return sizes
+
+    return _read_whole(root, weigh)
 
 
 def _tree(pid: int) -> list[psutil.Process]:
@@ -59,13 +61,18 @@ def _tree(pid: int) -> list[psutil.Process]:
 
 
 def _tree_seconds(pid: int) -> float:
+    return _read_whole(pid, lambda tree: sum(sum(one.cpu_times()[:4]) for one in tree))
+
+
+def _read_whole(pid: int, read: Callable[[Sequence[psutil.Process]], T]) -> T:
+    """Read a process tree, again if it changed meanwhile."""
     for _ in range(_ATTEMPTS):
         before = _tree(pid)
         with suppress(psutil.NoSuchProcess):
-            total = sum(sum(process.cpu_times()[:4]) for process in before)
+            found = read(before)
             if _tree(pid) == before:
-                return total
-    raise RuntimeError(f"the processes below {pid} change too fast to be counted")
+                return found
+    raise RuntimeError(f"the processes below {pid} change too fast to be read")
 
 
 def _pss_mb(process: psutil.Process) -> float:
